@@ -64,6 +64,7 @@ async def measure(report: Report, runtime: Runtime) -> None:
 async def _makespans(report: Report, orchestrator: AgentOrchestrator, runtime: Runtime) -> None:
     dags = [random_dag(f"dag{at}", random.Random(at)) for at in range(DAGS)]
     free = asyncio.Semaphore(AT_ONCE)
+    await orchestrator.orchestrate(random_dag("warm", random.Random(DAGS))[0])  # connections are opened once
 
     async def over(plan: dict[str, Any], critical: float) -> tuple[float, float]:
         """Return how much longer than its critical path a plan took, beside the same sleeps in bare tasks that commit."""

@@ -22,6 +22,7 @@ class Background:
 
     courier: Courier
     jobs: Jobs | None
+    plans: PlanWorker
 
 
 @asynccontextmanager
@@ -37,7 +38,7 @@ async def background(runtime: Runtime, *, with_jobs: bool = True) -> AsyncIterat
     for one in beside:
         one.start()
     try:
-        yield Background(courier=courier, jobs=jobs)
+        yield Background(courier=courier, jobs=jobs, plans=plans)
     finally:
         for one in reversed(beside):
             await one.stop()

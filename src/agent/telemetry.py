@@ -1,4 +1,4 @@
-"""OpenTelemetry (extra `otel`): a span for each turn, model call and tool call, by the conventions for generative AI.
+"""OpenTelemetry (extra `otel`): a span for each turn, model call, tool call and call to a platform; by the conventions for generative AI.
 
 A span holds names, ids, counts and the class of an error. It never holds a question, an answer, an argument, a result or the
 text of an error: whoever may see those looks them up by the ids. A turn that waits for a human is no error, and goes on in
@@ -27,6 +27,8 @@ INPUT_TOKENS, OUTPUT_TOKENS = "gen_ai.usage.input_tokens", "gen_ai.usage.output_
 TOOL_NAME, ERROR_TYPE = "gen_ai.tool.name", "error.type"
 # Ours: what became of it ("done", "waiting", "refused", ...), and which row tells more.
 OUTCOME, TURN, CALL, APPROVAL = "agent.outcome", "agent.turn", "agent.call", "agent.approval_id"
+# Calls to platforms: HTTP's own names where there are some, else ours.
+PLATFORM, PLATFORM_OPERATION, STATUS = "agent.platform", "agent.platform.operation", "http.response.status_code"
 Operation = Literal["invoke_agent", "chat", "execute_tool"]
 _AGENT = "learning-agent"
 _EXPORT_SECONDS = 5
@@ -56,7 +58,7 @@ class Span:
 _NAMES = {
     "provider": PROVIDER, "conversation": CONVERSATION, "agent": AGENT_NAME, "requested": REQUEST_MODEL, "model": RESPONSE_MODEL,
     "input_tokens": INPUT_TOKENS, "output_tokens": OUTPUT_TOKENS, "tool": TOOL_NAME, "outcome": OUTCOME, "turn": TURN,
-    "call": CALL, "approval": APPROVAL,
+    "call": CALL, "approval": APPROVAL, "status": STATUS,
 }  # fmt: skip
 _TRACERS: Cache[Tracer] = Cache()
 
@@ -67,19 +69,44 @@ def span_of(operation: Operation, subject: str, *, runtime: Runtime, **values: s
 
     LangGraph's interrupts are exceptions too: no block that asks a human may be inside.
     """
+    known: dict[str, str] = {OPERATION: operation}
+    with _opened(f"{operation} {subject}", known, outgoing=operation == "chat", runtime=runtime) as span:
+        span.note(**values)
+        yield span
+
+
+@contextmanager
+def platform_span(platform: str, operation: str, *, runtime: Runtime) -> Iterator[Span]:
+    """Trace a call to a platform, such as ("redis", "get"). Both are words of ours: no address, key or payload may be in them."""
+    known = {PLATFORM: platform, PLATFORM_OPERATION: operation}
+    with _opened(f"{operation} {platform}", known, outgoing=True, runtime=runtime) as span:
+        yield span
+
+
+def trace_headers(host: str | None, *, runtime: Runtime) -> dict[str, str]:
+    """Return the header `traceparent` of the present span for a host that the operator named in AGENT_OTEL_TRACE_HOSTS, else nothing."""
+    if host is None or host.lower() not in runtime.settings.trace_hosts or _tracer(runtime) is None:
+        return {}
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    found: dict[str, str] = {}
+    TraceContextTextMapPropagator().inject(found)
+    return {name: value for name, value in found.items() if name == "traceparent"}
+
+
+@contextmanager
+def _opened(name: str, known: dict[str, str], *, outgoing: bool, runtime: Runtime) -> Iterator[Span]:
     tracer = _tracer(runtime)
     if tracer is None:
         yield Span()
         return
     from opentelemetry.trace import SpanKind
 
-    kind = SpanKind.CLIENT if operation == "chat" else SpanKind.INTERNAL
     with tracer.start_as_current_span(
-        f"{operation} {subject}", kind=kind, attributes={OPERATION: operation}, record_exception=False,
+        name, kind=SpanKind.CLIENT if outgoing else SpanKind.INTERNAL, attributes=known, record_exception=False,
         set_status_on_exception=False,
     ) as opened:  # fmt: skip
         span = Span(opened)
-        span.note(**values)
         try:
             yield span
         except asyncio.CancelledError:

@@ -44,6 +44,7 @@ ROUTES = sorted(
 NO_PAGES = {
     "/console/static/{name}", "/console/live", "/console/chat/streams/{stream_id}", "/console/sign-in/link",
     "/console/chat/{thread_id}/{turn}/{round_}/{ordinal}/rows.csv", "/console/chat/{thread_id}/{turn}/suggestions/{place}/rows.csv",
+    "/console/plans/{run_id}/compare",
 }  # fmt: skip
 
 
@@ -105,7 +106,7 @@ async def planted(open_site: Opened) -> tuple[Site, list[str]]:
     values = {
         "approval_id": waiting["approval_id"], "memory_id": memory.id, "execution_id": read["execution_id"], "alert_id": alert.id,
         "run_id": learned.id, "thread_id": answer.thread_id, "turn": 2, "round_": steps[-1].round, "ordinal": steps[-1].ordinal,
-        "place": 0, "name": quote(agent, safe=""), "channel_id": channel.channel_id, "optimization_id": change.optimization_id,
+        "place": 0, "name": quote(agent, safe=""), "channel_id": channel.channel_id, "number": 0, "optimization_id": change.optimization_id,
     }  # fmt: skip
     paths = [
         path.format_map({**values, "run_id": run} if "plans" in path else values)

@@ -219,6 +219,42 @@ def test_protobuf_data_is_judged_in_its_json_form() -> None:
         assert [one.partition(":")[0] for one in schema.problems(wrong)] == [place]
 
 
+def test_protobuf_files_are_read_with_what_they_import() -> None:
+    line = 'syntax = "proto3"; package shop.lines; import "shop/unit.proto"; message Line { uint32 count = 1; shop.Unit unit = 2; }'
+    files = {"shop/line.proto": line, "shop/unit.proto": 'syntax = "proto3"; package shop; enum Unit { PIECE = 0; }'}
+    order = 'syntax = "proto3"; package shop; import "shop/line.proto"; /* its lines */ message Order { repeated lines.Line all = 1; }'
+    schema = read_schema("protobuf", order, files)
+    assert schema.problems({"all": [{"count": 1, "unit": "PIECE"}]}) == []
+    assert schema.problems({"all": [{"count": -1, "unit": "YARD"}]}) == ["all[0].count: this is no uint32", "all[0].unit: shop.Unit has no such value"]  # fmt: skip
+    here = order.replace('import "shop/line.proto";', "message Line { uint32 count = 1; Unit unit = 2; } enum Unit { PIECE = 0; }").replace("lines.Line", "Line")  # fmt: skip
+    assert not incompatibilities(
+        read_schema("protobuf", here), [("1", schema)], "BACKWARD"
+    )  # a type that moves here stays what it is
+    other = {**files, "shop/line.proto": line.replace("uint32", "string")}
+    assert incompatibilities(read_schema("protobuf", order, other), [("1", schema)], "BACKWARD")
+    for wrong, brought, why in (
+        (order, {}, "shop/line.proto"), (order.replace("lines.Line", "Row"), files, "'Row'"), (order, {"shop/line.proto": line}, "shop/unit.proto"),
+        (order.replace("*/", ""), files, "does not end"), (order + " message Line {} message Line {}", files, "twice"),
+    ):  # fmt: skip
+        with pytest.raises(InvalidInput, match=why):
+            read_schema("protobuf", wrong, brought)
+    loop = {"a": 'syntax = "proto3"; import "b"; message A {}', "b": 'syntax = "proto3"; import "a"; message B {}'}
+    assert read_schema("protobuf", 'syntax = "proto3"; import "a"; message M { A a = 1; B b = 2; }', loop)
+
+
+def test_avro_schemas_are_read_with_types_of_others() -> None:
+    address = {"type": "record", "name": "crm.Address", "fields": [{"name": "street", "type": "string"}]}
+    user = {"type": "record", "name": "crm.User", "fields": [{"name": "home", "type": "Address"}, {"name": "work", "type": ["null", "crm.Address"]}]}  # fmt: skip
+    schema = read_schema("avro", user, {"crm.Address": address})
+    assert schema.problems({"home": {"street": "a"}, "work": None}) == []
+    assert "crm.Address.street" in schema.problems({"home": {"street": 1}, "work": None})[0]
+    wider = {**address, "fields": [*address["fields"], {"name": "city", "type": "string"}]}  # type: ignore[misc]
+    assert "home.city" in incompatibilities(read_schema("avro", user, {"crm.Address": wider}), [("1", schema)], "BACKWARD")[0]  # fmt: skip
+    with pytest.raises(InvalidInput, match=r"crm\.Address"):
+        read_schema("avro", user)
+    assert [read_schema("avro", one).problems(None) for one in ("null", '"null"', ["null", "string"])] == [[], [], []]
+
+
 def test_a_transformation_is_applied_in_its_order() -> None:
     change = Transformation.model_validate({
         "remove": ["password"], "rename": {"name": "profile.full_name"}, "cast": {"age": "integer", "active": "boolean"},

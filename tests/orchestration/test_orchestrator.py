@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from contextlib import suppress
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from agent import circuits
 from agent.errors import InvalidInput, NotFound
 from agent.orchestration import AgentOrchestrator, BaseAgent, NonRetryable, store
+from agent.orchestration.attempts import attempt
 from agent.runtime import Runtime
 
 
@@ -145,6 +149,53 @@ async def test_the_timeout_of_a_plan_is_kept_also_by_an_agent_that_does_not_end(
     result = await orchestrator.orchestrate({**plan, "fallbackPlan": {"steps": [step("f")], "timeout": 5000}})
     assert result.success
     assert set(result.results) == {"f"}
+
+
+async def test_an_attempt_never_begins_while_the_one_before_still_runs(orchestrator: AgentOrchestrator, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.setattr("agent.orchestration.attempts._END_SECONDS", 0.5)
+
+    class Stubborn(BaseAgent):
+        """Ends so many seconds after it was cancelled, and notes how many of its runs lived at the same time."""
+
+        alive = most = begun = 0
+
+        async def execute(self, action: str, input: dict[str, Any], **context: Any) -> Any:  # noqa: A002
+            self.alive, self.begun = self.alive + 1, self.begun + 1
+            self.most = max(self.most, self.alive)
+            ends = time.monotonic() + input["seconds"]
+            try:
+                while time.monotonic() < ends:
+                    with suppress(asyncio.CancelledError):
+                        await asyncio.sleep(0.01)
+            finally:
+                self.alive -= 1
+
+    slow, stuck = Stubborn("slow"), Stubborn("stuck")
+    for one in (slow, stuck):
+        await orchestrator.register_agent(one)
+    policy = {"timeout": 50, "retryPolicy": {"maxRetries": 2, "backoffMs": 1}}
+    steps = [
+        {"id": name, "agentId": name, "input": {"seconds": seconds}, **policy}
+        for name, seconds in (("slow", 0.2), ("stuck", 1.2))
+    ]
+    result = await orchestrator.orchestrate({"id": "p", "steps": steps})
+    assert (slow.begun, slow.most) == (3, 1)  # each retry waited until the one before had ended
+    assert (stuck.begun, stuck.most) == (1, 1)
+    assert result.errors is not None
+    assert "not tried again: agent 'stuck' must let asyncio.CancelledError pass" in result.errors["stuck"]
+    assert {one.name: one.error for one in await circuits.listed(runtime=runtime)}["agent stuck: stuck"] == "AgentStuck"
+    assert stuck.alive == 1
+    context = {"run_id": result.run_id, "step_id": "stuck"}  # as if this process took the same run again
+    again = partial(attempt, stuck, "stuck", {"seconds": 0.0}, seconds=None, report=_unheard, context=context)
+    monkeypatch.setattr("agent.orchestration.attempts._END_SECONDS", 0.01)
+    assert (await again()).stuck
+    assert stuck.begun == 1
+    monkeypatch.setattr("agent.orchestration.attempts._END_SECONDS", 10)
+    assert not (await again()).stuck
+    assert (stuck.begun, stuck.most) == (2, 1)  # the first one ended while the second waited
+
+
+async def _unheard(_insight: Any) -> None: ...
 
 
 async def test_somebody_cancels_a_plan_with_all_its_steps(orchestrator: AgentOrchestrator, runtime: Runtime) -> None:

@@ -3,97 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psycopg
-import pytest
+from tests.worker.notes import APPROVE, TAKEOVER_SECONDS, Model, change, note_texts, status, until
 
 from agent.chat import chat
 from agent.client import AgentClient, StreamEvent
-from agent.db import setup
 from agent.execution.safe_executor import safe_executor
 from agent.operations import approvals
-from agent.operations.approvals import HumanDecision
 from agent.runtime import Runtime
-from agent.settings import Settings
-from agent.testing.openai_server import OpenAIServer, Reply, text, tool_calls
+from agent.testing.openai_server import OpenAIServer
 from agent.testing.processes import agent_process, served_process
-from agent.testing.running import running
 from agent.threads import threads
 
 MANY = 10
-TAKEOVER_SECONDS = 30.0
-APPROVE = HumanDecision(decision="approve")
-
-
-def change(note: int) -> str:
-    return f"UPDATE public.notes SET text = text || '!' WHERE id = {note}"
-
-
-@dataclass
-class Model:
-    """Answers "change note N" by the statement, then by a sentence; "slow" questions take a minute the first time."""
-
-    seconds: float = 0.0
-    asked: list[str] = field(default_factory=list)
-
-    def reply(self, body: dict[str, Any]) -> Reply:
-        messages = body["messages"]
-        question = next(m["content"] for m in reversed(messages) if m["role"] == "user")
-        self.asked.append(question)
-        if "slow" in question and self.asked.count(question) == 1:
-            return text("too late", delay=60)
-        note = re.search(r"change note (\d+)", question)
-        if note and messages[-1]["role"] == "user":
-            return tool_calls(("execute_sql", {"sql": change(int(note[1]))}))
-        return text(f"Answered: {question}", delay=self.seconds)
-
-
-@pytest.fixture
-def model() -> Model:
-    return Model()
-
-
-@pytest.fixture
-async def http_model(model: Model) -> AsyncIterator[OpenAIServer]:
-    async with OpenAIServer(choose=model.reply) as server:
-        yield server
-
-
-@pytest.fixture
-async def notes(settings: Settings, http_model: OpenAIServer) -> AsyncIterator[Runtime]:
-    """An application with a table, and this process's own runtime on it."""
-    with psycopg.connect(settings.database_url.get_secret_value(), autocommit=True) as conn:
-        conn.execute("create table public.notes (id int primary key, text text)")
-        conn.execute("insert into public.notes select n, 'n' from generate_series(1, 30) n")
-    setup.setup_logins(settings.database_url.get_secret_value(), settings.secret.get_secret_value())
-    chosen = {"model": "openai:scripted", "openai_api_key": "none", "openai_base_url": http_model.url}
-    async with running(Settings(_env_file=None, **{**settings.model_dump(exclude_unset=True), **chosen})) as runtime:
-        yield runtime
-
-
-def note_texts(runtime: Runtime) -> dict[int, str]:
-    with psycopg.connect(runtime.settings.database_url.get_secret_value()) as conn:
-        return dict(conn.execute("select id, text from public.notes order by id").fetchall())
-
-
-async def until(condition: Callable[[], Awaitable[Any]], *, seconds: float = TAKEOVER_SECONDS) -> Any:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if value := await condition():
-            return value
-        await asyncio.sleep(0.1)
-    raise AssertionError("it did not happen in time")
-
-
-async def status(runtime: Runtime, thread: str) -> str:
-    turns = await threads.turns(thread, runtime=runtime)
-    return str(turns[-1]["status"]) if turns else ""
 
 
 async def test_one_of_two_workers_is_killed_under_load_and_each_action_happens_once(

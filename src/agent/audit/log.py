@@ -101,6 +101,8 @@ AUDITED: Mapping[str, Audited] = {
     "studio_sessions": Audited(key=("session_id",), ignored=("seen_at",)),
     "optimizations": Audited(key=("optimization_id",)),
     "prompt_variants": Audited(key=("name",)),
+    "plan_templates": Audited(ignored=("draft", "changed_by", "changed_at")),
+    "plan_template_versions": Audited(key=("template_id", "version")),
 }
 
 

@@ -75,7 +75,7 @@ async def call(
             await asyncio.shield(_leave(name, entered, limits, runtime, error="CancelledError"))
         raise
     except failed as error:
-        await _leave(name, entered, limits, runtime, error=type(error).__name__)
+        await _leave(name, entered, limits, runtime, error=getattr(error, "kind", type(error).__name__))
         raise
     except BaseException:
         await _leave(name, entered, limits, runtime)

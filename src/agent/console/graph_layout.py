@@ -78,23 +78,30 @@ def layout(boxes: Sequence[Box], edges: Collection[tuple[str, str]]) -> Placed:
             places[name] = (_MARGIN + place * (_WIDTH + _GAP_Y), bottom)
         bottom += max(by_id[name].height for name in row) + _GAP_Y
         width = max(width, _MARGIN + len(row) * (_WIDTH + _GAP_Y))
-    return Placed(places=places, width=width + _MARGIN, height=bottom + _MARGIN)
+    return Placed(places=places, width=width + _MARGIN, height=(bottom if alone else y - 2 * _GAP_Y) + _MARGIN)
 
 
 def draw(
-    boxes: Sequence[Box], edges: Collection[tuple[str, str]], *, label: str, chosen: str = "", scale: float = 1.0
-) -> Markup:
-    """Return the graph as SVG. The lines of the `chosen` box stand out."""
+    boxes: Sequence[Box], edges: Collection[tuple[str, str]], *, label: str, chosen: str = "", scale: float = 1.0, flow: bool = False
+) -> Markup:  # fmt: skip
+    """Return the graph as SVG. The lines of the `chosen` box stand out. With `flow` arrows lead from what is waited for to what waits."""
     placed = layout(boxes, edges)
     parts = [
         (
-            '<defs><marker id="to" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
+            '<defs><marker id="to" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto-start-reverse">'
             '<path class="arrowhead" d="M0 0L8 4L0 8z"/></marker></defs>'
         )
     ]
     heights = {box.id: box.height for box in boxes}
     parts += [
-        _edge(placed.places[one], placed.places[other], heights[one], heights[other], near=chosen in (one, other))
+        _edge(
+            placed.places[one],
+            placed.places[other],
+            heights[one],
+            heights[other],
+            near=chosen in (one, other),
+            flow=flow,
+        )
         for one, other in dict.fromkeys(edges)
         if one in placed.places and other in placed.places and one != other
     ]
@@ -179,7 +186,7 @@ def _placed(
 
 
 def _edge(
-    one: tuple[float, float], other: tuple[float, float], one_height: int, other_height: int, *, near: bool
+    one: tuple[float, float], other: tuple[float, float], one_height: int, other_height: int, *, near: bool, flow: bool
 ) -> str:
     """Return a line from a box to the one that it refers to, which stands left of it unless the edge closes a circle."""
     y1, y2 = one[1] + min(one_height, 2 * _HEAD) / 2, other[1] + min(other_height, 2 * _HEAD) / 2
@@ -192,7 +199,7 @@ def _edge(
         x1, x2 = one[0] + _WIDTH, other[0] + _WIDTH
         bow = max(x1, x2) + 32
         path = f"M{x1:.0f} {y1:.0f}C{bow:.0f} {y1:.0f} {bow:.0f} {y2:.0f} {x2:.0f} {y2:.0f}"
-    return f'<path class="{kind}" d="{path}" marker-end="url(#to)"/>'
+    return f'<path class="{kind}" d="{path}" marker-{"start" if flow else "end"}="url(#to)"/>'
 
 
 def _box(box: Box, place: tuple[float, float], *, chosen: bool) -> str:

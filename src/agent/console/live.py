@@ -1,19 +1,23 @@
 """Tells open pages that something has changed: `/console/live`, server-sent events.
 
 One listener for each process is woken by the database at once when a request or its execution changes. Everything else is looked
-for every two seconds, for each tenant that somebody watches. An event holds numbers only; the page then fetches itself again.
+for every two seconds, for each tenant that somebody watches; for who looks at a run of a plan (or the list of them), what happens to it
+twice a second. An event holds numbers only; the page then fetches itself again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from functools import partial
+from typing import Annotated, Literal
+from uuid import UUID
 
 import psycopg
 import structlog
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from sse_starlette import EventSourceResponse
 from sse_starlette.event import ServerSentEvent
 from starlette.responses import Response
@@ -24,11 +28,12 @@ from agent.console.visits import ROOT, Visitor, needs, visit_of
 from agent.db.database import connect
 from agent.errors import AgentError, NotAuthenticated
 from agent.operations.overview import heads
+from agent.orchestration import inspection
 from agent.runtime import Runtime
 
 router = APIRouter(prefix=ROOT, route_class=ConsoleRoute)
 _CHANNEL = "agents_messages"  # every change of a request and of its execution
-_LOOK_SECONDS = 2.0
+_LOOK_SECONDS, _PLAN_SECONDS = 2.0, 0.5
 _CHECK_SECONDS = 10.0
 _RECONNECT_SECONDS = 2.0
 _SEND_TIMEOUT = 30.0
@@ -42,7 +47,7 @@ class LiveHub:
         self._watchers: set[asyncio.Event] = set()
         self._listener: asyncio.Task[None] | None = None
 
-    async def watch(self, runtime: Runtime) -> AsyncIterator[bool]:
+    async def watch(self, runtime: Runtime, *, seconds: float = _LOOK_SECONDS) -> AsyncIterator[bool]:
         """Yield whenever there may be something new: True where the database said so, False where time has passed."""
         woken = asyncio.Event()
         self._watchers.add(woken)
@@ -52,7 +57,7 @@ class LiveHub:
         try:
             while True:
                 try:
-                    async with asyncio.timeout(_LOOK_SECONDS):
+                    async with asyncio.timeout(seconds):
                         await woken.wait()
                     woken.clear()
                     yield True
@@ -81,18 +86,26 @@ class LiveHub:
 
 
 @router.get("/live", dependencies=needs("viewer"))
-async def live(request: Request, visit: Visitor) -> Response:
-    """Say what is new, as long as the reader stays and may."""
-    return EventSourceResponse(_events(request, visit.runtime), send_timeout=_SEND_TIMEOUT, ping=20)
+async def live(request: Request, visit: Visitor, *, watch: Annotated[UUID | Literal["plans", ""], Query()] = "", seen: Annotated[str, Query(max_length=200)] = "") -> Response:  # fmt: skip
+    """Say what is new, as long as the reader stays and may. `watch` names a run of a plan, or all of them, which the page shows as of `seen`."""
+    look = partial(_look, watch, visit.runtime)
+    return EventSourceResponse(_events(request, visit.runtime, look, seen), send_timeout=_SEND_TIMEOUT, ping=20)
 
 
-async def _events(request: Request, runtime: Runtime) -> AsyncIterator[ServerSentEvent]:
+async def _look(watch: UUID | Literal["plans", ""], runtime: Runtime) -> str:
+    """Return a text that is another one after something happened to what is watched."""
+    if watch == "":
+        return ""
+    return await inspection.mark(None if watch == "plans" else watch, runtime=runtime)
+
+
+async def _events(request: Request, runtime: Runtime, look: Callable[[], Awaitable[str]], seen: str) -> AsyncIterator[ServerSentEvent]:  # fmt: skip
     hub: LiveHub = request.app.state.live
     leaving: asyncio.Event = request.app.state.leaving
     loop = asyncio.get_running_loop()
     now, checked = await heads(runtime=runtime), loop.time()
     yield _event("hello", now.waiting, now.alerts, now.mark)
-    async for woken in hub.watch(runtime):
+    async for woken in hub.watch(runtime, seconds=_PLAN_SECONDS if seen else _LOOK_SECONDS):
         if leaving.is_set():
             return
         try:
@@ -100,13 +113,14 @@ async def _events(request: Request, runtime: Runtime) -> AsyncIterator[ServerSen
                 await _still_here(request)
                 checked = loop.time()
             before, now = now, await heads(runtime=runtime)
+            earlier, seen = seen, await look()
         except NotAuthenticated:
             yield ServerSentEvent(data="", event="over")
             return
         except AgentError as error:
             _log.info("live_waits", error=type(error).__name__)
             continue
-        if woken or now.mark != before.mark:
+        if woken or now.mark != before.mark or seen != earlier:
             yield _event("news", now.waiting, now.alerts, now.mark)
 
 

@@ -17,6 +17,7 @@ from agent.breaker import CircuitOpen, Limits
 from agent.errors import ProviderUnavailable
 from agent.runtime import Runtime
 from agent.settings import Settings
+from agent.telemetry import platform_span
 
 T = TypeVar("T")
 _PREFIX = "integration:"
@@ -61,7 +62,8 @@ async def call(
     attempt = 1
     while True:
         try:
-            return await shared.call(_PREFIX + name, function, failed=failed, limits=limits, runtime=runtime)
+            with platform_span(name, "call", runtime=runtime):
+                return await shared.call(_PREFIX + name, function, failed=failed, limits=limits, runtime=runtime)
         except CircuitOpen as error:
             raise PlatformAway(f"{name} did not answer; it is tried again in {error.retry_in:.0f} s.") from error
         except failed as error:

@@ -1,9 +1,8 @@
 """Writes what the plans of this process do. What waits goes to the server in one transaction: many plans share one commit.
 
-What nobody waits for waits for a moment, so that it goes along with something else.
-
-A run has one writer, so what happens to it is stored, and numbered, in the order in which it happened. Rows of plans are locked
-in the order of their ids, by everybody, so that no two wait for each other.
+What nobody waits for waits for a moment, so that it goes along with something else. Up to three transactions are on their way at the same
+time, and of one run only one: what happens to it is stored, and numbered, in the order in which it happened. Rows of plans are locked in
+the order of their ids, by everybody, so that no two wait for each other.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from agent.runtime import Cache, Runtime
 
 _MOST_TOGETHER = 200
 _LATER_SECONDS = 0.02
-_WRITERS = 3
+_MOST_WRITERS = 3
 Statement = tuple[LiteralString, Mapping[str, Any]]
 Written = asyncio.Future[list[int]]
 
@@ -41,13 +40,14 @@ class _Entry:
 
 
 class Journal:
-    """A writer of one tenant."""
+    """Writes for the runs of one tenant."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._waiting: list[_Entry] = []
+        self._waiting: dict[UUID, list[_Entry]] = {}
+        self._storing: set[UUID] = set()
         self._urgent = False
-        self._task: asyncio.Task[None] | None = None
+        self._writers: set[asyncio.Task[None]] = set()
         self._later: asyncio.TimerHandle | None = None
 
     def write(self, run_id: UUID, *statements: Statement, fenced: bool = False, urgent: bool = True) -> Written:
@@ -58,7 +58,8 @@ class Journal:
         """
         done: Written = asyncio.get_running_loop().create_future()
         done.add_done_callback(_looked_at)
-        self._waiting.append(_Entry(run_id=run_id, statements=statements, fenced=fenced, done=done))
+        entry = _Entry(run_id=run_id, statements=statements, fenced=fenced, done=done)
+        self._waiting.setdefault(run_id, []).append(entry)
         if urgent:
             self._store_now()
         elif self._later is None:
@@ -68,34 +69,56 @@ class Journal:
     async def close(self) -> None:
         """Store what waits."""
         self._store_now()
-        if self._task is not None:
-            await asyncio.wait({self._task})
+        if self._writers:
+            await asyncio.wait(self._writers)
 
     def _store_now(self) -> None:
         self._urgent = True
         if self._later is not None:
             self._later.cancel()
             self._later = None
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._drain())
+        if len(self._writers) < _MOST_WRITERS:
+            self._writers.add(asyncio.create_task(self._drain()))
 
     async def _drain(self) -> None:
-        while self._waiting and self._urgent:
-            batch, self._waiting = self._waiting[:_MOST_TOGETHER], self._waiting[_MOST_TOGETHER:]
-            self._urgent = bool(self._waiting)
-            batch.sort(key=lambda entry: entry.run_id)  # a run keeps its own order
+        while batch := self._next():
+            runs = {entry.run_id for entry in batch}
+            self._storing |= runs
             try:
-                counts = await self._stored_at_last(batch)
-            except (
-                AgentError,
-                psycopg.OperationalError,
-            ) as error:  # there is no server: nobody's statement is to blame
-                _fail(batch, error)
-            except Exception as error:  # whoever waits is told, and the others go on
-                await self._one_by_one(batch, error)
-            else:
-                for entry, count in zip(batch, counts, strict=True):
-                    _tell(entry, count)
+                await self._finish(batch)
+            finally:
+                self._storing -= runs
+        self._writers -= {asyncio.current_task()}  # at once: whoever writes next needs to know
+
+    def _next(self) -> list[_Entry]:
+        """Take what waits, in the order of the runs' ids, but nothing of a run of which something is on its way."""
+        if not self._urgent:
+            return []
+        batch: list[_Entry] = []
+        for run_id in [one for one in self._waiting if one not in self._storing]:
+            entries, room = self._waiting.pop(run_id), _MOST_TOGETHER - len(batch)
+            batch += entries[:room]
+            if room < len(entries):
+                self._waiting[run_id] = entries[room:]
+                break
+        self._urgent = bool(self._waiting)
+        batch.sort(key=lambda entry: entry.run_id)  # a run keeps its own order
+        return batch
+
+    async def _finish(self, batch: Sequence[_Entry]) -> None:
+        """Store a batch, and tell who waits."""
+        try:
+            counts = await self._stored_at_last(batch)
+        except (
+            AgentError,
+            psycopg.OperationalError,
+        ) as error:  # there is no server: nobody's statement is to blame
+            _fail(batch, error)
+        except Exception as error:  # whoever waits is told, and the others go on
+            await self._one_by_one(batch, error)
+        else:
+            for entry, count in zip(batch, counts, strict=True):
+                _tell(entry, count)
 
     async def _one_by_one(self, batch: Sequence[_Entry], error: Exception) -> None:
         if len(batch) == 1:
@@ -117,9 +140,9 @@ class Journal:
             return await self._stored(batch)
 
     async def _stored(self, batch: Sequence[_Entry]) -> list[list[int]]:
-        """Run the statements of a batch in one transaction and one round trip."""
+        """Run the statements of a batch in one round trip, which the server makes one transaction."""
         tenant = {"tenant_id": self._runtime.tenant_id}
-        async with self._runtime.connection() as conn, conn.pipeline(), conn.transaction():
+        async with self._runtime.connection() as conn, conn.pipeline():
             cursors = [
                 [await conn.execute(query, {**values, **tenant}) for query, values in entry.statements]
                 for entry in batch
@@ -148,11 +171,10 @@ def _looked_at(done: Written) -> None:
 _JOURNALS: Cache[Journal] = Cache()
 
 
-def journal_of(runtime: Runtime, run_id: UUID) -> Journal:
-    """Return the writer of a run in this process: one of a few of the runtime's tenant, so that no commit waits for all others."""
-    key = f"{run_id.int % _WRITERS}\0{runtime.tenant_id}"
-    found = _JOURNALS.get(runtime, key)
+def journal_of(runtime: Runtime) -> Journal:
+    """Return the journal of the runtime's tenant in this process."""
+    found = _JOURNALS.get(runtime, runtime.tenant_id)
     if found is None:
-        found = _JOURNALS.put(runtime, Journal(runtime), key)
+        found = _JOURNALS.put(runtime, Journal(runtime), runtime.tenant_id)
         runtime.at_close.append(found.close)
     return found

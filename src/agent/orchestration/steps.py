@@ -214,7 +214,7 @@ async def _called(scope: Scope, task: Task, given: Mapping[str, Any], number: in
 
     async def call() -> Outcome:
         outcome = await attempt(agent, task.action, given, seconds=seconds, report=report, context=context)
-        if outcome.error is not None and not outcome.final:
+        if outcome.counts:
             raise _Failed(outcome)
         return outcome
 
@@ -230,11 +230,12 @@ async def _called(scope: Scope, task: Task, given: Mapping[str, Any], number: in
 
 
 class _Failed(Exception):
-    """An attempt that failed in a way that counts for the circuit."""
+    """An attempt that failed in a way that counts for the circuit, which keeps the `kind`."""
 
     def __init__(self, outcome: Outcome) -> None:
         super().__init__(outcome.kind)
         self.outcome = outcome
+        self.kind = outcome.kind
 
 
 async def _asked(scope: Scope, task: Task, given: Mapping[str, Any]) -> Outcome:

@@ -46,7 +46,7 @@ async def begin(
     statements: list[Statement] = [*_kept(values), (_QUERIES["begin"], values), *_used(values)]
     if replay_of is not None:
         statements.append((_QUERIES["copy_steps"], {"id": values["id"], "replay_of": replay_of, "steps": list(keep)}))
-    counts = await journal_of(runtime, values["id"]).write(values["id"], *statements)
+    counts = await journal_of(runtime).write(values["id"], *statements)
     return Owned(run_id=values["id"], epoch=values["epoch"], since=since) if counts[len(values["large"])] else None
 
 
@@ -59,7 +59,7 @@ async def begin_part(plan: Plan, parent: Owned, step: str, *, runtime: Runtime) 
         "owner": parent.epoch,
     }
     statements: list[Statement] = [*_kept(values), (_QUERIES["begin_part"], values), *_used(values)]
-    counts = await journal_of(runtime, parent.run_id).write(parent.run_id, *statements)
+    counts = await journal_of(runtime).write(parent.run_id, *statements)
     return Owned(run_id=values["id"], epoch=1) if counts[len(values["large"])] else None
 
 
@@ -123,13 +123,13 @@ def step_ended(owned: Owned, step_id: str, payload: Mapping[str, Any], *, runtim
 def skipped(owned: Owned, steps: Sequence[str], because: str | None, *, runtime: Runtime) -> Written:
     """Note the steps that will not run; `because` is None if that is no failure. Those that are noted already stay as they are."""
     values = {"id": owned.run_id, "epoch": owned.epoch, "steps": list(steps), "error": because}
-    return journal_of(runtime, owned.run_id).write(owned.run_id, (_QUERIES["skipped"], values), urgent=False)
+    return journal_of(runtime).write(owned.run_id, (_QUERIES["skipped"], values), urgent=False)
 
 
 def _write(query: str, owned: Owned, runtime: Runtime, *, urgent: bool = True, **values: Any) -> Written:
     """Store something in its turn, also if nobody waits. Whoever waits gets `PlanLost` if the run is another process's."""
     every = {**values, "id": owned.run_id, "epoch": owned.epoch}
-    return journal_of(runtime, owned.run_id).write(owned.run_id, (_QUERIES[query], every), fenced=True, urgent=urgent)
+    return journal_of(runtime).write(owned.run_id, (_QUERIES[query], every), fenced=True, urgent=urgent)
 
 
 async def end(
@@ -144,7 +144,7 @@ async def end(
     if fallback is not None:
         statements.append((_QUERIES["begin_fallback"], {**values, "fallback_of": owned.run_id, "owner": owned.epoch}))
         statements += [*_kept(values), *_used(values)]
-    _, *began = await journal_of(runtime, owned.run_id).write(owned.run_id, *statements, fenced=True)
+    _, *began = await journal_of(runtime).write(owned.run_id, *statements, fenced=True)
     return Owned(run_id=values["id"], epoch=1) if began and began[0] else None
 
 

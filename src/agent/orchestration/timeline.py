@@ -71,8 +71,11 @@ def timeline(steps: Sequence[StepRecord], began: datetime, now: datetime) -> Tim
 
 
 def state_at(steps: Sequence[StepRecord], events: Sequence[PlanEvent], until: int) -> dict[str, StepState]:
-    """Return what each step was after the event with this number."""
-    states: dict[str, StepState] = {step.id: "waiting" for step in steps}
+    """Return what each step was after the event with this number. What a replay took over was done before its first event."""
+    told = {one.step_id for one in events}
+    states: dict[str, StepState] = {
+        step.id: "succeeded" if step.status == "succeeded" and step.id not in told else "waiting" for step in steps
+    }
     for one in events:
         if one.id <= until and one.step_id in states and one.kind in _STATES:
             states[one.step_id] = _STATES[one.kind]

@@ -45,6 +45,11 @@ class PlanWorker:
         """Take no more. What runs is given up when the runtime closes, and another process goes on with it."""
         await self._repeating.stop()
 
+    async def finish(self) -> None:
+        """Wait until what was taken has ended; `stop` comes before it."""
+        while self._running:
+            await asyncio.wait(self._running)
+
     async def _look(self) -> None:
         """Publish what is new, and take what nobody runs, of each tenant."""
         async with self._runtime.db.connection("agent_app") as conn:

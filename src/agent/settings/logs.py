@@ -22,6 +22,15 @@ class LoggingSettings(BaseModel):
     otel_headers: SecretStr | None = Field(
         None, description="Headers for that receiver, as name=value,name=value: its key, for instance."
     )
+    otel_trace_hosts: str = Field(
+        "",
+        description="Hosts that are told the id of the trace (the header traceparent) with a call to them, by commas: hooks.example.com. Empty: none.",
+    )
+
+    @property
+    def trace_hosts(self) -> frozenset[str]:
+        """Return the hosts of `otel_trace_hosts`."""
+        return frozenset(part.strip().lower() for part in self.otel_trace_hosts.split(",") if part.strip())
 
     @field_validator("otel_endpoint")
     @classmethod

@@ -27,3 +27,17 @@ SELECT extract(epoch FROM min(ready_at) - now())::float8 AS seconds FROM agents.
 -- thread: how long another run still holds a thread
 SELECT greatest(extract(epoch FROM t.lease_until - now()), 0)::float8 AS held_seconds
   FROM agents.threads t WHERE t.tenant_id = %(tenant_id)s AND t.thread_id = %(thread_id)s
+
+-- waiting: how many pieces of work are due, and nobody has taken them
+SELECT count(*)::int AS waiting FROM agents.open_work WHERE ready_at <= now()
+
+-- waiting_jobs: how many scheduled jobs wait in their queues
+SELECT count(*)::int AS waiting FROM agents_jobs.workflow_status WHERE status = 'ENQUEUED'
+
+-- tenants: every tenant that uses the agent
+SELECT tenant_id FROM agents.tenants ORDER BY tenant_id
+
+-- connections: how many the server has for logins that are no superusers, and how many are in use
+SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+         - coalesce(current_setting('reserved_connections', true)::int, 0) AS most,
+       (SELECT count(*)::int FROM pg_stat_activity WHERE backend_type = 'client backend') AS used

@@ -72,10 +72,10 @@ class Worker:
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._ending: set[asyncio.Task[None]] = set()
-        self._stopping = False
+        self._stopping = self._draining = False
 
     async def run(self) -> None:
-        """Work until `stop`. A database that is away is waited for."""
+        """Work until `stop` or `drain`. A database that is away is waited for."""
         listener = asyncio.create_task(self._listen())
         try:
             while not self._stopping:
@@ -89,7 +89,12 @@ class Worker:
 
     def stop(self) -> None:
         """Take no more work; `run` returns when what is held is finished, or is handed over after a few seconds."""
-        self._stopping = True
+        self._stopping, self._draining = True, False
+        self._wake.set()
+
+    def drain(self) -> None:
+        """Take no more work; `run` returns when what is held is finished, however long that takes. `stop` cuts it short."""
+        self._stopping = self._draining = True
         self._wake.set()
 
     async def _step(self) -> float:
@@ -200,7 +205,10 @@ class Worker:
             await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def _finish(self) -> None:
-        """Give what is held some seconds; what is not finished then is handed over."""
+        """Give what is held some seconds, or in a drain all that it needs; what is not finished then is handed over."""
+        while self._draining and self._tasks:  # whatever ends wakes it, and `stop` does
+            self._wake.clear()
+            await self._wake.wait()
         if self._tasks:
             _, pending = await asyncio.wait(self._tasks, timeout=_BUSY.total_seconds())
             with chat.handing_over(self._runtime):

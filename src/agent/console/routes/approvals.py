@@ -43,7 +43,7 @@ async def inbox(
     shown = [request_view(view, await execution_of(view, visit.runtime)) for view in views]
     more = str(views[-1].approval.id) if len(listed.approvals) > _PER_PAGE else None
     return await page(
-        request, visit, "approvals.html", requests=shown, show="all" if everything else "waiting", next=more, names=await _deciders(visit.runtime)
+        request, visit, "approvals.html", requests=shown, show="all" if everything else "waiting", next=more, names=await deciders(visit.runtime)
     )  # fmt: skip
 
 
@@ -54,7 +54,7 @@ async def one(request: Request, approval_id: ApprovalId, visit: Visitor) -> Resp
     shown = request_view(view, await execution_of(view, visit.runtime), whole=True)
     successor = await human_approval_queue.successor(approval_id, runtime=visit.runtime)
     return await page(
-        request, visit, "approval.html", shown=shown, successor=successor, names=await _deciders(visit.runtime)
+        request, visit, "approval.html", shown=shown, successor=successor, names=await deciders(visit.runtime)
     )
 
 
@@ -141,7 +141,7 @@ async def _message(taken: DecisionOutcome, asked: int, runtime: Runtime) -> str:
     return said
 
 
-async def _deciders(runtime: Runtime) -> list[str]:
+async def deciders(runtime: Runtime) -> list[str]:
     """Return to whom a request can be left."""
     known = await people.list_people(runtime=runtime)
     return [person.name for person in known if person.decides]

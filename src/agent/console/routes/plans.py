@@ -1,131 +1,189 @@
-"""`/console/plans`: runs of plans as a graph of steps and on a timeline, as they are or as they were after an event."""
+"""`/console/plans`: runs of plans as a graph of steps and in time, as they are or as they were after an event, and what runs and waits."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
-from datetime import datetime
-from typing import Annotated, get_args
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, get_args
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
-from markupsafe import Markup, escape
 
-from agent.console.graph_layout import Box, draw
-from agent.console.rendering import ConsoleRoute, done, page, seconds
+import agent.integration.performers as performers
+from agent.approval.human_approval import human_approval_queue
+from agent.console.plan_pictures import Picture, gantt, graph_of
+from agent.console.rendering import ConsoleRoute, done, page
+from agent.console.request_views import RequestView, request_view
+from agent.console.routes.approvals import deciders, execution_of
 from agent.console.visits import ROOT, Form, Visitor, needs
-from agent.orchestration import views
+from agent.errors import InvalidInput
+from agent.operations import approvals
+from agent.orchestration import inspection, schedules, views
 from agent.orchestration.records import PlanEvent, RunStatus, RunView
-from agent.orchestration.standard import standard_orchestrator
+from agent.orchestration.timeline import StepState, state_at
+from agent.runtime import Runtime
 
 router = APIRouter(prefix=f"{ROOT}/plans", route_class=ConsoleRoute)
-_MOST_RUNS, _MOST_EVENTS = 100, 1_000
+_FEW_RUNS, _MOST_RUNS, _PER_PAGE, _EVENTS_AROUND = 50, 1_000, 100, 25
 _STATUSES = get_args(RunStatus)
-_ROW, _LEFT, _WIDTH = 24, 176, 860
+# Sizes of the graph, in percent; "fit" is as wide as the page.
+ZOOMS: Mapping[str, float] = {"50": 0.5, "75": 0.75, "100": 1.0}
 RunId = Annotated[UUID, Path()]
-# What a step is after an event about it.
-_AFTER = {"step:started": "running", "step:retried": "running", "step:completed": "succeeded", "step:failed": "failed"}
+Number = Annotated[int, Path(ge=0, le=10_000)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """A place in the events of a run (0: before the first): how many there are, the event that led to it, and what each step was then.
+
+    `near` are the events around it, with their places.
+    """
+
+    place: int
+    events: int
+    event: PlanEvent | None
+    states: Mapping[str, str]
+    near: Sequence[tuple[int, PlanEvent]]
 
 
 @router.get("", dependencies=needs("viewer"))
-async def runs(request: Request, visit: Visitor, status: Annotated[str, Query(max_length=20)] = "") -> Response:
-    """Show the newest runs."""
+async def runs(
+    request: Request, visit: Visitor, status: Annotated[str, Query(max_length=20)] = "",
+    show: Annotated[int, Query(ge=1, le=_MOST_RUNS)] = _FEW_RUNS,
+) -> Response:  # fmt: skip
+    """Show the newest runs, what runs and waits, and what begins by itself."""
     chosen = status if status in _STATUSES else None
-    found = await views.runs(limit=_MOST_RUNS, status=chosen, runtime=visit.runtime)
-    return await page(request, visit, "plans.html", found=found, chosen=chosen or "", statuses=_STATUSES)
+    seen = await inspection.mark(None, runtime=visit.runtime)
+    found = await views.runs(limit=show + 1, status=chosen, runtime=visit.runtime)
+    return await page(
+        request, visit, "plans.html", found=found[:show], more=min(10 * show, _MOST_RUNS) if len(found) > show else None,
+        chosen=chosen or "", statuses=_STATUSES, seen=seen, state=await views.state(runtime=visit.runtime),
+    )  # fmt: skip
+
+
+@router.post("/schedules/remove", dependencies=needs("operator"))
+async def unschedule(request: Request, visit: Visitor, form: Form) -> Response:
+    """Let a plan begin by itself no more."""
+    await schedules.unschedule(form.get("name", ""), runtime=visit.runtime)
+    return done(request, form, "It begins by itself no more.")
 
 
 @router.get("/{run_id}", dependencies=needs("viewer"))
 async def one(
-    request: Request, run_id: RunId, visit: Visitor, at: Annotated[int | None, Query(ge=0, le=2**63 - 1)] = None
-) -> Response:
-    """Show one run; with `at`, as it was after that event."""
-    view = await views.run(str(run_id), runtime=visit.runtime)
-    events = await views.events(str(run_id), limit=_MOST_EVENTS, runtime=visit.runtime)
-    states = _states(view, events, at)
-    place = next((number for number, event in enumerate(events) if event.id == at), len(events) - 1)
+    request: Request, run_id: RunId, visit: Visitor, *, at: Annotated[int | None, Query(ge=0, le=inspection.MOST_EVENTS)] = None,
+    zoom: Annotated[str, Query(max_length=4)] = "", step: Annotated[str, Query(max_length=200)] = "",
+    state: Annotated[str, Query(max_length=20)] = "", first: Annotated[int, Query(ge=0, le=10_000)] = 0,
+) -> Response:  # fmt: skip
+    """Show one run; with `at`, as it was after so many events."""
+    seen, events = await inspection.mark(run_id, runtime=visit.runtime), await inspection.trail(run_id, runtime=visit.runtime)  # fmt: skip
+    view = await views.run(str(run_id), runtime=visit.runtime)  # after its events: it is as new as they are
+    moment = _moment(view, events, at)
+    drawn, _ = await views.in_time(str(run_id), runtime=visit.runtime)
+    place = {one.id: number for number, one in enumerate(view.steps)}
+    chosen = next((place[one.id] for one in view.steps if step and step in one.id), None)
+    picture = _graph(view, moment.states, _center(view, moment.states) if chosen is None else chosen, chosen, zoom)
+    rows = [
+        (number, one) for number, one in enumerate(view.steps)
+        if (not state or moment.states[one.id] == state) and (not step or step in one.id)
+    ]  # fmt: skip
     return await page(
-        request, visit, "plan.html", view=view, events=events, at=at, place=place, states=states, graph=_graph(view, states),
-        timeline=_timeline(view),
+        request, visit, "plan.html", view=view, seen=seen, at=at, moment=moment, picture=picture, rows=rows[first : first + _PER_PAGE], found=len(rows),
+        first=first, per_page=_PER_PAGE, zoom=zoom, zooms=ZOOMS, step=step, state=state, states=sorted(set(moment.states.values())),
+        timeline=drawn, gantt=gantt(drawn, lambda name: f"{ROOT}/plans/{run_id}/steps/{place[name]}"),
+        requests=await _requests(run_id, visit.runtime), names=await deciders(visit.runtime),
     )  # fmt: skip
+
+
+@router.get("/{run_id}/steps/{number}", dependencies=needs("viewer"))
+async def one_step(request: Request, run_id: RunId, number: Number, visit: Visitor) -> Response:
+    """Show one step of a run with what it was given, what it gave, and what happened."""
+    seen = await inspection.mark(run_id, runtime=visit.runtime)
+    return await page(request, visit, "plan_step.html", seen=seen, shown=await inspection.step(run_id, number, runtime=visit.runtime))  # fmt: skip
+
+
+@router.get("/{run_id}/compare", dependencies=needs("viewer"))
+async def compare(request: Request, run_id: RunId, visit: Visitor, *, every: Annotated[str, Query(max_length=3)] = "") -> Response:  # fmt: skip
+    """Show a replay beside what it replays: the steps that gave something else, or with `every` all of them."""
+    seen = await inspection.mark(run_id, runtime=visit.runtime)
+    found = await views.comparison(str(run_id), runtime=visit.runtime)
+    pairs = [one for one in found.steps if every or not one.same or one.redone]
+    return await page(request, visit, "plan_compare.html", seen=seen, found=found, pairs=pairs[:200], more=len(pairs[200:]), every=every)  # fmt: skip
 
 
 @router.post("/{run_id}/cancel", dependencies=needs("operator"))
 async def cancel(request: Request, run_id: RunId, visit: Visitor, form: Form) -> Response:
     """End a run with every step that runs."""
-    ended = await standard_orchestrator(visit.runtime).cancel(run_id)
+    ended = await performers.orchestrator(visit.runtime).cancel(run_id)
     return done(request, form, "The run is cancelled." if ended else "The run was over already.")
+
+
+@router.post("/{run_id}/pause", dependencies=needs("operator"))
+async def pause(request: Request, run_id: RunId, visit: Visitor, form: Form) -> Response:
+    """Start nothing more of a run."""
+    paused = await performers.orchestrator(visit.runtime).pause(run_id)
+    return done(request, form, "The run is paused. What runs may end." if paused else "The run was over or paused already.")  # fmt: skip
+
+
+@router.post("/{run_id}/resume", dependencies=needs("operator"))
+async def resume(request: Request, run_id: RunId, visit: Visitor, form: Form) -> Response:
+    """Go on with a run that was paused."""
+    resumed = await performers.orchestrator(visit.runtime).resume(run_id)
+    return done(request, form, "The run goes on." if resumed else "The run was not paused.")
 
 
 @router.post("/{run_id}/replay", dependencies=needs("operator"))
 async def replay(request: Request, run_id: RunId, visit: Visitor, form: Form) -> Response:
-    """Run the plan again from a step, or what did not succeed."""
-    again = await standard_orchestrator(visit.runtime).submit_replay(run_id, from_step=form.get("step") or None)
-    return done(request, form, "This is the new run.", to=f"{ROOT}/plans/{again}")
-
-
-def _states(view: RunView, events: Sequence[PlanEvent], at: int | None) -> dict[str, str]:
-    """Return what each step is now, or was after the event `at`."""
-    if at is None:
-        return {step.id: step.status for step in view.steps}
-    states = {step.id: "waiting" for step in view.steps}
-    for event in events:
-        if event.id <= at and event.step_id in states and event.kind in _AFTER:
-            states[event.step_id] = _AFTER[event.kind]
-    return states
-
-
-def _graph(view: RunView, states: dict[str, str]) -> Markup:
-    boxes = [
-        Box(
-            id=step.id,
-            title=step.id,
-            kind=states[step.id],
-            lines=(f"{step.agent_id} {step.action}", states[step.id]),
-            href=f"#step-{number}",
-        )
-        for number, step in enumerate(view.steps)
-    ]
-    edges = [(step.id, other) for step in view.steps for other in step.dependencies]
-    return draw(boxes, edges, label=f"{len(boxes)} steps; an arrow leads to what a step waits for")
-
-
-def _timeline(view: RunView) -> Markup:
-    """Return a bar for each step from its beginning to its end. Stretches in which nothing ran are drawn short, and say how long they were."""
-    begun = [(step, step.started_at) for step in view.steps if step.started_at is not None]
-    if not begun:
-        return Markup("")
-    end_of = {step.id: step.finished_at or max(at for _, at in begun) for step, _ in begun}
-    moments = sorted({*(at for _, at in begun), *end_of.values()})
-    scale = _compressed(moments, [(at, end_of[step.id]) for step, at in begun])
-    parts = []
-    for row, (step, at) in enumerate(sorted(begun, key=lambda pair: pair[1])):
-        x, right, y = scale[at], scale[end_of[step.id]], row * _ROW
-        took = seconds(step.duration / 1000) if step.duration is not None else "runs"
-        label = f"{step.id}: {step.status}, {took}"
-        kind = {"failed": "s1", "succeeded": "s0"}.get(step.status, "s2")
-        parts.append(
-            f'<text x="0" y="{y + 15}">{escape(step.id[:24])}</text><rect class="{kind}" x="{_LEFT + x:.1f}" y="{y + 4}" '
-            f'width="{max(right - x, 3):.1f}" height="14" rx="3"><title>{escape(label)}</title></rect>'
-        )
-    height = len(begun) * _ROW + 4
-    return Markup(  # noqa: S704  # every text in it is escaped
-        f'<svg class="plot" viewBox="0 0 {_LEFT + _WIDTH} {height}" role="img" aria-label="When each step ran">{"".join(parts)}</svg>'
+    """Run the plan again from a step, with another input for it if one was written, or what did not succeed."""
+    given = form.get("input", "").strip()
+    again = await performers.orchestrator(visit.runtime).submit_replay(
+        run_id, from_step=form.get("step") or None, input=object_in(given, "The input") if given else None
     )
+    return done(request, form, "This is the new run. It is compared with the one before below.", to=f"{ROOT}/plans/{again}")  # fmt: skip
 
 
-def _compressed(moments: Sequence[datetime], spans: Sequence[tuple[datetime, datetime]]) -> dict[datetime, float]:
-    """Return where each moment stands. A gap in which nothing ran takes as much room as a tenth of what ran at most."""
-    lengths = [(later - one).total_seconds() for one, later in itertools.pairwise(moments)]
-    idle = [
-        not any(begin <= one and later <= end for begin, end in spans) for one, later in itertools.pairwise(moments)
-    ]
-    worked = sum(length for length, is_idle in zip(lengths, idle, strict=True) if not is_idle)
-    drawn = [min(length, worked / 10) if is_idle else length for length, is_idle in zip(lengths, idle, strict=True)]
-    total = sum(drawn) or 1.0
-    places, x = {moments[0]: 0.0}, 0.0
-    for moment, length in zip(moments[1:], drawn, strict=True):
-        x += length / total * _WIDTH
-        places[moment] = x
-    return places
+def object_in(text: str, what: str) -> dict[str, Any]:
+    """Return the JSON object that somebody wrote. Raises `InvalidInput` that says where it is no JSON."""
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InvalidInput(f"{what} is no JSON in line {error.lineno}, column {error.colno}: {error.msg}.") from None
+    except (ValueError, RecursionError):
+        raise InvalidInput(f"{what} is no JSON that can be read: correct it.") from None
+    if not isinstance(found, dict):
+        raise InvalidInput(f'{what} must be a JSON object, such as {{"name": "Ana"}}.')
+    return found
+
+
+async def _requests(run_id: UUID, runtime: Runtime) -> list[RequestView]:
+    """Return what the steps of a run ask humans."""
+    asked = await human_approval_queue.for_turn(f"plan:{run_id}", 0, runtime=runtime)
+    found = await approvals.views_of(asked, runtime=runtime) if asked else ()
+    return [request_view(view, await execution_of(view, runtime)) for view in found]
+
+
+def _moment(view: RunView, events: Sequence[PlanEvent], at: int | None) -> Moment:
+    place = len(events) if at is None else min(at, len(events))
+    event = events[place - 1] if place else None
+    now: dict[str, StepState | str] = {step.id: step.status for step in view.steps}
+    states = now if place == len(events) else dict(state_at(view.steps, events, event.id if event else -1))
+    around = range(max(place - _EVENTS_AROUND, 0), min(place + _EVENTS_AROUND, len(events)))
+    return Moment(place=place, events=len(events), event=event, states=states, near=[(number + 1, events[number]) for number in around])  # fmt: skip
+
+
+def _center(view: RunView, states: Mapping[str, str]) -> int:
+    """Return the step around which a plan too large to be drawn is shown: one that failed, else one that runs, else the first."""
+    for wanted in ("failed", "running"):
+        found = next((number for number, step in enumerate(view.steps) if states[step.id] == wanted), None)
+        if found is not None:
+            return found
+    return 0
+
+
+def _graph(view: RunView, states: Mapping[str, str], around: int, chosen: int | None, zoom: str) -> Picture:
+    steps = view.steps
+    return graph_of(
+        steps, lines=lambda at: (f"{steps[at].agent_id} {steps[at].action}", states[steps[at].id]), kind=lambda at: states[steps[at].id],
+        href=lambda at: f"{ROOT}/plans/{view.run.id}/steps/{at}", around=around, chosen=chosen, scale=ZOOMS.get(zoom, 1.0),
+    )  # fmt: skip

@@ -33,6 +33,7 @@ async function refresh(force = false) {
     if (answer.status === 401) { over(); return; }
     if (!answer.ok) return;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    for (const range of $$("[data-scrub]")) { const other = fresh.getElementById(range.id); if (other) { range.max = other.max; if (range !== document.activeElement) range.value = other.value; } }
     for (const part of $$("[data-live]")) {
       const other = part.id && fresh.getElementById(part.id);
       if (!other || other.innerHTML === part.innerHTML) continue;
@@ -82,7 +83,8 @@ function news(event) {
 let stream, lost = false;
 function listen() {
   if (!document.body.dataset.stream) return;
-  stream = new EventSource("/console/live");
+  const watched = $("[data-watch]")?.dataset;
+  stream = new EventSource(`/console/live${watched ? `?${new URLSearchParams({ watch: watched.watch, seen: watched.seen })}` : ""}`);
   stream.addEventListener("hello", event => { if (lost) { lost = false; state("live"); refresh(); } news(event); });
   stream.addEventListener("news", news);
   stream.addEventListener("over", () => { stream.close(); over(); });
@@ -205,6 +207,14 @@ document.addEventListener("click", event => {
 });
 // A choice in a list of choices takes effect at once.
 document.addEventListener("change", event => { if (event.target.matches("[data-submit]")) event.target.form.requestSubmit(); });
+// A slider over events shows the moment that it stands at, which is in the address, too.
+document.addEventListener("input", event => {
+  if (!event.target.matches("[data-scrub]")) return;
+  const url = new URL(location.href);
+  url.searchParams.set("at", event.target.value);
+  history.replaceState(history.state, "", url);
+  refresh(true);
+});
 setInterval(freshen, 20000);
 document.addEventListener("visibilitychange", () => { if (!document.hidden) freshen(); });
 prepare();

@@ -33,7 +33,9 @@ class DatabaseSyncAgent(BaseIntegrationAgent):
         cache = None
         if settings.redis_url is not None:
             url = settings.redis_url.get_secret_value()
-            cache = RedisCache(url, seconds=settings.cache_seconds, load_seconds=settings.cache_load_seconds)
+            cache = RedisCache(
+                url, seconds=settings.cache_seconds, load_seconds=settings.cache_load_seconds, runtime=self.runtime
+            )
             self.connect("redis", cache)
         self.records = Records(cache, load_seconds=settings.cache_load_seconds, counted=self._count)
         self._worker = Worker(self.runtime, self.records, cache)

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from agent.breaker import Breaker, CircuitOpen, Limits
 from agent.errors import ProviderUnavailable
 from agent.integration.database_sync.entries import Record, read, stale, written
+from agent.runtime import Runtime
+from agent.telemetry import platform_span
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -58,8 +60,8 @@ class CacheAway(ProviderUnavailable):
 class RedisCache:
     """The entries of records in Redis. An entry lives for `seconds`, which bounds how old a value can be whatever fails."""
 
-    def __init__(self, url: str, *, seconds: float, load_seconds: float) -> None:
-        self._url = url
+    def __init__(self, url: str, *, seconds: float, load_seconds: float, runtime: Runtime | None = None) -> None:
+        self._url, self._runtime = url, runtime
         self._milliseconds, self._lock_milliseconds = int(seconds * 1000), int(load_seconds * 1000)
         self._client: Redis | None = None
         self._put_script: Callable[..., Awaitable[object]] | None = None
@@ -68,7 +70,7 @@ class RedisCache:
 
     async def get(self, name: str) -> Record | None:
         """Return what is cached, or None. Raises `CacheAway`."""
-        return read(cast("bytes | None", await self._call(lambda: self._redis().get(name))))
+        return read(cast("bytes | None", await self._call("get", lambda: self._redis().get(name))))
 
     async def put(self, name: str, record: Record, *, token: str = "") -> bool:
         """Keep a record unless a newer one is there, and return whether it is kept. With a `token` only while that holds the lock."""
@@ -81,18 +83,20 @@ class RedisCache:
     async def lock(self, name: str) -> str | None:
         """Return the token of the entry's lock, or None if somebody else holds it. Raises `CacheAway`."""
         token = secrets.token_hex(8)
-        taken = await self._call(lambda: self._redis().set(f"{name}:lock", token, nx=True, px=self._lock_milliseconds))
+        taken = await self._call(
+            "set", lambda: self._redis().set(f"{name}:lock", token, nx=True, px=self._lock_milliseconds)
+        )
         return token if taken else None
 
     async def incoming(self, tenant_id: str) -> list[tuple[str, Mapping[bytes, bytes]]]:
         """Return writes that other programs put into the tenant's stream, those that were not acknowledged first. Raises `CacheAway`."""
-        return cast("list[tuple[str, Mapping[bytes, bytes]]]", await self._call(lambda: self._read_stream(stream_of(tenant_id))))  # fmt: skip
+        return cast("list[tuple[str, Mapping[bytes, bytes]]]", await self._call("xreadgroup", lambda: self._read_stream(stream_of(tenant_id))))  # fmt: skip
 
     async def acknowledge(self, tenant_id: str, ids: Sequence[str]) -> None:
         """Say that writes of the stream are kept, and take them out of it. Raises `CacheAway`."""
         stream = stream_of(tenant_id)
-        await self._call(lambda: self._redis().xack(stream, _GROUP, *ids))
-        await self._call(lambda: self._redis().xdel(stream, *ids))
+        await self._call("xack", lambda: self._redis().xack(stream, _GROUP, *ids))
+        await self._call("xdel", lambda: self._redis().xdel(stream, *ids))
 
     async def _read_stream(self, stream: str) -> list[tuple[str, Mapping[bytes, bytes]]]:
         from redis.exceptions import ResponseError  # start-up: only with REDIS_URL
@@ -113,7 +117,7 @@ class RedisCache:
 
     async def check(self) -> None:
         """Ask Redis for a sign of life. Raises `CacheAway`."""
-        await self._call(lambda: self._redis().ping())
+        await self._call("ping", lambda: self._redis().ping())
 
     async def close(self) -> None:
         """Close the connections."""
@@ -125,12 +129,14 @@ class RedisCache:
         script = self._put_script
         assert script is not None  # noqa: S101  # made with the client
         args = [version, entry, self._milliseconds, token]
-        return bool(await self._call(lambda: script(keys=[name, f"{name}:lock"], args=args)))
+        return bool(await self._call("put", lambda: script(keys=[name, f"{name}:lock"], args=args)))
 
-    async def _call(self, function: Callable[[], Awaitable[T]]) -> T:
+    async def _call(self, operation: str, function: Callable[[], Awaitable[T]]) -> T:
         self._redis()
+        span = nullcontext() if self._runtime is None else platform_span("redis", operation, runtime=self._runtime)
         try:
-            return await self._breaker.call(function, failed=self._errors)
+            with span:
+                return await self._breaker.call(function, failed=self._errors)
         except CircuitOpen as error:
             raise CacheAway(str(error)) from error
         except self._errors as error:

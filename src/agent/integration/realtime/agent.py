@@ -29,7 +29,7 @@ class RealtimeUpdateAgent(BaseIntegrationAgent):
     async def initialize(self) -> None:
         """Begin to hand over what webhooks and Pusher are still to get."""
         if delivery.HostedPusher.is_set(self.runtime.settings):
-            self.connect("pusher", delivery.HostedPusher(self.runtime.settings))
+            self.connect("pusher", delivery.HostedPusher(self.runtime))
         self._delivery = delivery.Delivery(self.runtime, to_pusher=self._post_to_pusher)
         self._delivery.start()
 
@@ -72,6 +72,6 @@ class RealtimeUpdateAgent(BaseIntegrationAgent):
 
     async def _post_to_pusher(self, url: str, body: bytes, headers: dict[str, str]) -> None:
         async def send() -> None:
-            await delivery.post(url, body, headers)
+            await delivery.post(url, body, headers, platform="pusher", runtime=self.runtime)
 
         await self.call("pusher", send, failed=delivery.NotTaken, attempts=1, runtime=self.runtime)

@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 import psycopg
@@ -22,6 +23,7 @@ from agent.concurrency import end_tasks
 from agent.db import load_queries
 from agent.db.queries import fetch_all
 from agent.errors import AgentError, ConfigurationError, ProviderUnavailable
+from agent.integration.platform_http import ask
 from agent.integration.realtime.apps import App
 from agent.integration.realtime.signatures import Credentials
 from agent.integration.sync_channels import sync_channel
@@ -44,13 +46,15 @@ class NotTaken(ProviderUnavailable):
     """The address did not take what was sent."""
 
 
-async def post(url: str, body: bytes, headers: dict[str, str]) -> None:
-    """Post JSON. Raises `NotTaken` unless the answer is a success; nobody is followed elsewhere."""
+async def post(url: str, body: bytes, headers: dict[str, str], *, platform: str, runtime: Runtime) -> None:
+    """Post events as JSON to a platform. Raises `NotTaken` unless the answer is a success; nobody is followed elsewhere."""
     import httpx
 
     try:
-        async with httpx.AsyncClient(timeout=_SECONDS, follow_redirects=False, trust_env=False) as client:
-            answer = await client.post(url, content=body, headers={"Content-Type": "application/json", **headers})
+        answer = await ask(
+            platform, "publish", "POST", url, headers={"Content-Type": "application/json", **headers}, seconds=_SECONDS,
+            runtime=runtime, content=body,
+        )  # fmt: skip
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise NotTaken(f"The address is not reached ({type(error).__name__}).") from None
     if not answer.is_success:
@@ -66,7 +70,8 @@ def webhook_of(app: Credentials, events: list[dict[str, Any]], *, now: float) ->
 class HostedPusher:
     """The app at Pusher that the settings name."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime, settings = runtime, runtime.settings
         secret = settings.pusher_secret
         if not (settings.pusher_app_id and settings.pusher_key and secret):
             raise ConfigurationError("Set PUSHER_APP_ID, PUSHER_KEY, PUSHER_SECRET and PUSHER_CLUSTER.")
@@ -92,8 +97,8 @@ class HostedPusher:
 
         query = signatures.signed_query(self._app, "GET", f"{self._path}/channels", body=b"", query={}, now=time.time())
         try:
-            async with httpx.AsyncClient(timeout=_SECONDS, trust_env=False) as client:
-                answer = await client.get(f"{self._url}{self._path}/channels?{query}")
+            url = f"{self._url}{self._path}/channels?{query}"
+            answer = await ask("pusher", "check", "GET", url, seconds=_SECONDS, runtime=self._runtime)
         except httpx.HTTPError as error:
             raise NotTaken(f"Pusher is not reached ({type(error).__name__}).") from None
         if not answer.is_success:
@@ -106,9 +111,12 @@ class HostedPusher:
 class Delivery:
     """Hands over what is due, of every tenant, until it is stopped. Any number of processes may do so."""
 
-    def __init__(self, runtime: Runtime, *, to_webhook: Poster = post, to_pusher: Poster = post) -> None:
+    def __init__(self, runtime: Runtime, *, to_webhook: Poster | None = None, to_pusher: Poster | None = None) -> None:
         self._runtime = runtime
-        self._posts = {WEBHOOKS: to_webhook, PUSHER: to_pusher}
+        self._posts: dict[str, Poster] = {
+            WEBHOOKS: to_webhook or partial(post, platform="webhook", runtime=runtime),
+            PUSHER: to_pusher or partial(post, platform="pusher", runtime=runtime),
+        }
         self._running: dict[tuple[str, str, int, str], asyncio.Task[None]] = {}
         self._repeating = Repeating("realtime_delivery", self._look, seconds=_LOOK_SECONDS)
 
@@ -165,7 +173,7 @@ class Delivery:
         return handle
 
     def _to_pusher(self) -> Callable[[Event], Awaitable[None]]:
-        pusher = HostedPusher(self._runtime.settings)
+        pusher = HostedPusher(self._runtime)
 
         async def handle(event: Event) -> None:
             if event.data.get("from") == "server":

@@ -26,13 +26,16 @@ class AvroSchema:
     text: str
 
     @classmethod
-    def read(cls, definition: Any) -> AvroSchema:
-        """Check a schema, given as JSON or its text. Raises `InvalidInput`."""
+    def read(cls, definition: Any, references: Mapping[str, Any] | None = None) -> AvroSchema:
+        """Check a schema, given as JSON or its text; `references` are schemas of named types that it uses. Raises `InvalidInput`."""
         import fastavro.schema as avro_schema  # start-up: only schemas of Avro need it
 
-        given = _parsed(definition)
+        given, known = _parsed(definition), dict[str, Any]()
+        others = [_parsed(one) for one in (references or {}).values()]
         try:
-            parsed = avro_schema.parse_schema(given, _write_hint=False)
+            for other in others:
+                _names(avro_schema.parse_schema(other, known, _write_hint=False), known)
+            parsed = _inlined(avro_schema.parse_schema(given, dict(known), _write_hint=False), known, set())
             _check_unions(parsed)
         except (avro_schema.SchemaParseException, avro_schema.UnknownType, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:  # fmt: skip
             raise InvalidInput(f"The definition is no Avro schema: {type(error).__name__} {str(error)[:200]}") from None
@@ -83,14 +86,13 @@ class AvroSchema:
 
 def _parsed(definition: Any) -> Any:
     given = definition
-    if isinstance(given, str):
+    if isinstance(given, str) and not given.isidentifier():
         try:
             given = json.loads(given)
         except RecursionError:
             raise InvalidInput("The definition is nested too deeply: send a flatter one.") from None
         except ValueError:
-            if not given.isidentifier():
-                raise InvalidInput("The definition is not JSON: send an object, or its JSON text.") from None
+            raise InvalidInput("The definition is not JSON: send an object, or its JSON text.") from None
     json_of(given)
     if not isinstance(given, dict | list | str):
         raise InvalidInput("An Avro schema is an object, a list of alternatives, or the name of a type.")
@@ -110,6 +112,24 @@ def _check_unions(schema: Any) -> None:
         inner += [schema.get(word) for word in ("type", "items", "values")]
     for one in inner:
         _check_unions(one)
+
+
+def _inlined(schema: Any, known: Mapping[str, Any], used: set[str]) -> Any:
+    """Return a parsed schema in which a type that a reference brings stands where it is named first."""
+    if isinstance(schema, list):
+        return [_inlined(one, known, used) for one in schema]
+    if isinstance(schema, str):
+        if schema not in known or schema in used:
+            return schema
+        used.add(schema)
+        return _inlined(known[schema], known, used)
+    done = dict(schema)
+    if "fields" in done:
+        done["fields"] = [{**field, "type": _inlined(field["type"], known, used)} for field in done["fields"]]
+    for word in ("type", "items", "values"):
+        if word in done and not (word == "type" and done["type"] in _NAMED | {"array", "map"}):
+            done[word] = _inlined(done[word], known, used)
+    return done
 
 
 def _without_hints(schema: Any) -> Any:

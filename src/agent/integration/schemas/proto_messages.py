@@ -1,9 +1,11 @@
-"""A `.proto` file as values: its messages, their fields by number, its enums. Pure, but for the parser."""
+"""A `.proto` file and those that it imports, as values: messages, their fields by number, enums. Pure, but for the parser."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from agent.errors import InvalidInput
@@ -11,8 +13,13 @@ from agent.errors import InvalidInput
 SCALARS = frozenset({
     "double", "float", "int32", "int64", "uint32", "uint64", "sint32", "sint64", "fixed32", "fixed64", "sfixed32", "sfixed64", "bool", "string", "bytes",
 })  # fmt: skip
-MOST_BYTES = 131_072
+# Without its comments: so much takes the parser most of a second.
+MOST_BYTES = 65_536
+# What protoc brings: it may be imported without being given. Its types are known by name.
+_BROUGHT = ("google/", "confluent/")
+_COMMENT = re.compile(r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|//[^\n]*|/\*.*?(?:\*/|\Z)', re.DOTALL)
 _MOST_NUMBER = 2**29 - 1
+_DEPTHS = {"{": 1, "}": -1, "[": 1, "]": -1, "(": 1, ")": -1, "<": 1, ">": -1}
 _KEYS = SCALARS - {"double", "float", "bytes"}
 Label = Literal["one", "optional", "required", "repeated"]
 
@@ -37,55 +44,116 @@ class ProtoField:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProtoFile:
-    """What a file defines, by full names. `first` is its first message, or empty if it only has enums, for other files."""
+    """What a file defines and imports, by full names. `first` is its first message, or empty if it only has enums, for other files.
+
+    `packages` are those of all names. `own` are the names that the file itself defines.
+    """
 
     syntax: str
     package: str
     messages: Mapping[str, tuple[ProtoField, ...]]
     enums: Mapping[str, Mapping[str, int]]
+    packages: Mapping[str, str]
+    own: frozenset[str]
     first: str
 
+    def local(self, name: str) -> str:
+        """Return a name without its package."""
+        package = self.packages.get(name, "")
+        return name.removeprefix(f"{package}.") if package else name
 
-def read_proto(text: str) -> ProtoFile:
-    """Return what a `.proto` file defines. Raises `InvalidInput` for what protoc would refuse, too."""
-    if len(text) > MOST_BYTES:
-        raise InvalidInput(f"The .proto file has {len(text):,} characters; at most {MOST_BYTES:,} are taken: split it.")
-    _check_nesting(text)
-    parsed = _parsed(text)
-    package = next((one.name for one in _of(parsed.file_elements, "Package")), "")
-    found = _Found(messages={}, enums={})
-    syntax = parsed.syntax or ("editions" if parsed.edition else "proto2")
+
+def read_proto(text: str, imports: Sequence[tuple[str, str]] = ()) -> ProtoFile:
+    """Return what a `.proto` file defines, with the files that it imports, by path. Raises `InvalidInput` for what protoc would refuse, too."""
+    found, others = _Found(messages={}, enums={}, packages={}), dict(imports)
+    main = _parsed(text)
+    parsed = [main, *(_parsed(others[path]) for path in _imported(main, others))]
+    package, first, own = "", "", frozenset[str]()
+    for file in parsed:
+        package_of = next((one.name for one in _of(file.file_elements, "Package")), "")
+        found.package = package_of
+        _collect(file.file_elements, package_of, found)
+        if file is main:
+            package, first, own = package_of, next(iter(found.messages), ""), frozenset(found.packages)
+    if not own and not any(_of(main.file_elements, "Extension")):
+        raise InvalidInput("The .proto file defines no message, enum or extension: add one.")
+    syntax = main.syntax or ("editions" if main.edition else "proto2")
     if syntax not in ("proto2", "proto3", "editions"):
         raise InvalidInput(f"The syntax {syntax[:50]!r} is not known: use proto2, proto3 or an edition.")
-    _collect(parsed.file_elements, package, found)
-    if not found.messages and not found.enums:
-        raise InvalidInput("The .proto file defines no message and no enum: add one.")
-    first = next(iter(found.messages), "")
-    known = {**found.messages, **found.enums}
-    messages = {name: tuple(_fields(name, elements, known)) for name, elements in found.messages.items()}
-    return ProtoFile(syntax=syntax, package=package, messages=messages, enums=found.enums, first=first)
+    messages = {name: tuple(_fields(name, elements, found.packages)) for name, elements in found.messages.items()}
+    _check_types(messages, found, [path for file in parsed for path in _paths(file)])
+    return ProtoFile(
+        syntax=syntax, package=package, messages=messages, enums=found.enums, packages=found.packages, own=own, first=first
+    )  # fmt: skip
+
+
+def _paths(file: Any) -> list[str]:
+    return [one.name for one in _of(file.file_elements, "Import")]
+
+
+def _imported(main: Any, others: Mapping[str, str]) -> list[str]:
+    """Return the paths of all files that a file imports, also by way of others. Raises `InvalidInput` for one that was not given."""
+    found: list[str] = []
+    waiting = _paths(main)
+    while waiting:
+        path = waiting.pop()
+        if path in found or (path not in others and path.startswith(_BROUGHT)):
+            continue
+        if path not in others:
+            raise InvalidInput(
+                f"The import {path[:200]!r} is not known: register that file, and name it in `references`."
+            )
+        found.append(path)
+        waiting += _paths(_parsed(others[path]))
+    return found
+
+
+def _check_types(messages: Mapping[str, tuple[ProtoField, ...]], found: _Found, paths: Sequence[str]) -> None:
+    """Raise `InvalidInput` for a field of a type that is nowhere defined."""
+    brought = tuple({path.partition("/")[0] + "." for path in paths if path.startswith(_BROUGHT)})
+    for name, fields in messages.items():
+        for one in fields:
+            known = one.type in SCALARS or one.type in found.packages
+            if not known and not (brought and (one.type.startswith(brought) or name.startswith(brought))):
+                raise InvalidInput(f"{name}.{one.name} is of the type {one.type[:200]!r}, which is not defined: define or import it.")  # fmt: skip
 
 
 @dataclass(slots=True, kw_only=True)
 class _Found:
     messages: dict[str, Any]
     enums: dict[str, dict[str, int]]
+    packages: dict[str, str]
+    package: str = ""
 
     def add(self, kind: str, name: str, value: Any) -> None:
-        if name in self.messages or name in self.enums:
+        if name in self.packages:
             raise InvalidInput(f"{name[:200]!r} is defined twice: give one another name.")
+        self.packages[name] = self.package
         (self.messages if kind == "message" else self.enums)[name] = value
 
 
-def _check_nesting(text: str) -> None:
+def _bare(text: str) -> str:
+    """Return a file without its comments. Raises `InvalidInput` for one that is too large or nested too deeply to be parsed."""
+
+    def space(found: re.Match[str]) -> str:
+        part = found[0]
+        if part.startswith("/*") and (len(part) < 4 or not part.endswith("*/")):
+            raise InvalidInput("The definition is no .proto file: a comment does not end.")
+        return " " + "\n" * part.count("\n") if part.startswith("/") else part
+
+    bare = _COMMENT.sub(space, text)
+    if len(bare) > MOST_BYTES:
+        raise InvalidInput(f"The .proto file has {len(bare):,} characters; at most {MOST_BYTES:,} are taken: split it.")
     depth = deepest = 0
-    for character in text:
-        depth += {"{": 1, "}": -1}.get(character, 0)
+    for character in bare:
+        depth += _DEPTHS.get(character, 0)
         deepest = max(deepest, depth)
     if deepest > 32:
         raise InvalidInput("The .proto file is nested more than 32 levels deep: send a flatter one.")
+    return bare
 
 
+@lru_cache(maxsize=256)
 def _parsed(text: str) -> Any:
     from antlr4.error.ErrorListener import ErrorListener  # start-up: slow to import
     from proto_schema_parser.parser import Parser  # start-up: slow to import
@@ -98,8 +166,9 @@ def _parsed(text: str) -> Any:
         part.removeErrorListeners()
         part.addErrorListener(Refuses())
 
+    bare = _bare(text)
     try:
-        return Parser(setup_lexer=strictly, setup_parser=strictly).parse(text)
+        return Parser(setup_lexer=strictly, setup_parser=strictly).parse(bare)
     except InvalidInput:
         raise
     except Exception as error:  # the parser raises what it likes for what is no .proto file

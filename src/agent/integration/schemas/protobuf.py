@@ -12,16 +12,12 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any
 
+import agent.integration.schemas.proto_changes as changes
 from agent.errors import InvalidInput
 from agent.integration.schemas.documents import MOST_PROBLEMS
 from agent.integration.schemas.proto_messages import SCALARS, ProtoField, ProtoFile, read_proto
 
 _MOST_DEPTH = 60
-# Types whose values are written alike, so that one can be read as another of its group.
-_GROUPS = (
-    frozenset({"int32", "uint32", "int64", "uint64", "bool", "enum"}), frozenset({"sint32", "sint64"}), frozenset({"string", "bytes"}),
-    frozenset({"fixed32", "sfixed32"}), frozenset({"fixed64", "sfixed64"}),
-)  # fmt: skip
 _BITS = {
     "int32": (-(2**31), 2**31), "sint32": (-(2**31), 2**31), "sfixed32": (-(2**31), 2**31), "uint32": (0, 2**32), "fixed32": (0, 2**32),
     "int64": (-(2**63), 2**63), "sint64": (-(2**63), 2**63), "sfixed64": (-(2**63), 2**63), "uint64": (0, 2**64), "fixed64": (0, 2**64),
@@ -33,23 +29,25 @@ _INTEGER = re.compile(r"-?\d{1,20}\Z")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProtobufSchema:
-    """A `.proto` file. Data is of its first message."""
+    """A `.proto` file, and the files that it imports by path. Data is of its first message."""
 
     text: str
+    imports: tuple[tuple[str, str], ...] = ()
 
     @classmethod
-    def read(cls, definition: Any) -> ProtobufSchema:
+    def read(cls, definition: Any, imports: Mapping[str, Any] | None = None) -> ProtobufSchema:
         """Check the text of a `.proto` file. Raises `InvalidInput`."""
-        if not isinstance(definition, str):
+        named = sorted((imports or {}).items())
+        if not all(isinstance(one, str) for one in (definition, *dict(named).values())):
             raise InvalidInput("A Protobuf schema is the text of a .proto file.")
-        read = cls(text=definition)
+        read = cls(text=definition, imports=tuple(named))
         _ = read.file
         return read
 
     @property
     def file(self) -> ProtoFile:
         """Return what the file defines."""
-        return _read(self.text)
+        return _read(self.text, self.imports)
 
     @property
     def normal(self) -> str:
@@ -70,7 +68,7 @@ class ProtobufSchema:
 
     def unreadable(self, writer: ProtobufSchema) -> list[str]:
         """Return why a reader with this file cannot read messages that were written with another."""
-        return list(islice(_differences(writer.file, self.file), MOST_PROBLEMS))
+        return list(islice(changes.breaking(writer.file, self.file), MOST_PROBLEMS))
 
     def completed(self, data: Any) -> Any:
         """Return data as it is: a field that is not there has its type's own default."""
@@ -78,100 +76,13 @@ class ProtobufSchema:
 
 
 @lru_cache(maxsize=256)
-def _read(text: str) -> ProtoFile:
-    return read_proto(text)
+def _read(text: str, imports: tuple[tuple[str, str], ...]) -> ProtoFile:
+    return read_proto(text, imports)
 
 
 def _line(one: ProtoField) -> str:
     of = f"map<{one.key}, {one.type}>" if one.key else f"{one.label} {one.type}"
     return f"  {of} {one.name} = {one.number}{f' oneof {one.oneof}' if one.oneof else ''}"
-
-
-# Compatibility
-
-
-def _differences(old: ProtoFile, new: ProtoFile) -> Iterator[str]:
-    for name, fields in old.messages.items():
-        moved = _moved(name, old, new)
-        if moved not in new.messages:
-            yield f"message {name} is gone"
-            continue
-        yield from _fields(_Pair(old=old, new=new, name=moved), fields, new.messages[moved])
-
-
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    old: ProtoFile
-    new: ProtoFile
-    name: str
-
-
-def _moved(name: str, old: ProtoFile, new: ProtoFile) -> str:
-    """Return the name of a message in the new file: only its package may have changed."""
-    if old.package == new.package:
-        return name
-    bare = name.removeprefix(f"{old.package}.") if old.package else name
-    return f"{new.package}.{bare}" if new.package else bare
-
-
-def _fields(pair: _Pair, old: tuple[ProtoField, ...], new: tuple[ProtoField, ...]) -> Iterator[str]:
-    before, now = {one.number: one for one in old}, {one.number: one for one in new}
-    for number in sorted(set(before) | set(now)):
-        was, is_now = before.get(number), now.get(number)
-        if was is None and is_now is not None:
-            if is_now.label == "required":
-                yield f"{pair.name}.{is_now.name}: a required field was added"
-        elif is_now is None and was is not None:
-            if was.label == "required":
-                yield f"{pair.name}.{was.name}: a required field was removed"
-        elif was is not None and is_now is not None:
-            yield from _field(pair, was, is_now)
-    yield from _oneofs(pair, old, new)
-
-
-def _field(pair: _Pair, was: ProtoField, now: ProtoField) -> Iterator[str]:
-    place = f"{pair.name}.{now.name}"
-    if (was.key is None) != (now.key is None):
-        yield f"{place}: it was a map or became one"
-        return
-    for old, new in ((was.key, now.key), (was.type, now.type)):
-        if old is not None and new is not None and not _reads(pair, old, new):
-            yield f"{place}: its type was {old} and is {new}"
-    if now.label == "required" and was.label != "required":
-        yield f"{place}: it is required now"
-    many, many_now = was.label == "repeated", now.label == "repeated"
-    if many != many_now and now.type not in ("string", "bytes") and now.type not in pair.new.messages:
-        yield f"{place}: it was repeated or became so, which numbers do not survive"
-
-
-def _reads(pair: _Pair, old: str, new: str) -> bool:
-    kind_old, kind_new = _kind(pair.old, old), _kind(pair.new, new)
-    if kind_old == kind_new == "message" or kind_old == kind_new == "other":
-        return _moved(old, pair.old, pair.new) == new or old == new
-    return kind_old == kind_new or any({kind_old, kind_new} <= group for group in _GROUPS)
-
-
-def _kind(file: ProtoFile, name: str) -> str:
-    if name in SCALARS:
-        return name
-    return "message" if name in file.messages else "enum" if name in file.enums else "other"
-
-
-def _oneofs(pair: _Pair, old: tuple[ProtoField, ...], new: tuple[ProtoField, ...]) -> Iterator[str]:
-    before, known = {one.number: one for one in old}, {one.oneof for one in old if one.oneof}
-    inside = {(one.number, one.oneof) for one in new if one.oneof}
-    for was in old:
-        if was.oneof in {name for _, name in inside} and (was.number, was.oneof) not in inside:
-            yield f"{pair.name}.{was.name}: a field was removed from the oneof {was.oneof}"
-    for name in sorted({one.oneof for one in new if one.oneof}):
-        moved = [one for one in new if one.oneof == name and one.number in before and before[one.number].oneof is None]
-        if name in known and moved:
-            yield f"{pair.name}.{moved[0].name}: it was moved into the oneof {name}, which was there before"
-        elif len(moved) > 1:
-            yield f"{pair.name}.{moved[1].name}: several fields were moved into the oneof {name}"
-
-
-# Data
 
 
 def _message(file: ProtoFile, name: str, data: Any, place: str, depth: int) -> Iterator[str]:

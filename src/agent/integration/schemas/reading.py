@@ -22,7 +22,7 @@ def read_schema(kind: str, definition: Any, resources: Mapping[str, Any] | None 
     if kind == "json_schema":
         return JsonSchema.read(definition, resources or {})
     if kind == "avro":
-        return AvroSchema.read(definition)
+        return AvroSchema.read(definition, resources or {})
     if kind == "protobuf":
-        return ProtobufSchema.read(definition)
+        return ProtobufSchema.read(definition, resources or {})
     raise InvalidInput(f"There is no kind of schema {kind[:100]!r}: use one of {', '.join(KINDS)}.")

@@ -27,7 +27,7 @@ class StudioBridgeAgent(BaseIntegrationAgent):
 
     async def initialize(self) -> None:
         """Name Open Cloud, if it is set up."""
-        self._cloud = OpenCloud(self.runtime.settings)
+        self._cloud = OpenCloud(self.runtime)
         if self.runtime.settings.studio_open_cloud_key is not None:
             self.connect("open_cloud", self._cloud)
 

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from agent.db import load_queries
 from agent.errors import ConfigurationError, InvalidInput, ProviderUnavailable
+from agent.integration.platform_http import ask
 from agent.runtime import Runtime
-from agent.settings import Settings
 
 _QUERIES = load_queries(__package__)
 TYPES: Final = {"Image": "image/png", "Decal": "image/png", "Audio": "audio/mpeg", "Model": "model/x-rbxm", "Video": "video/mp4"}  # fmt: skip
@@ -31,8 +31,8 @@ class OpenCloudAway(ProviderUnavailable):
 class OpenCloud:
     """Roblox's Open Cloud, asked at most 500 times a minute."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime, self._settings = runtime, runtime.settings
         self._asked: deque[float] = deque()
 
     async def upload(self, name: str, asset_type: str, content: bytes) -> str:
@@ -69,8 +69,10 @@ class OpenCloud:
         self._count()
         url = self._settings.studio_open_cloud_url.rstrip("/")
         try:
-            async with httpx.AsyncClient(timeout=_SECONDS, follow_redirects=False, trust_env=False) as client:
-                answer = await client.request(method, url + path, headers={"x-api-key": key.get_secret_value()}, **more)
+            answer = await ask(
+                "open_cloud", "upload" if method == "POST" else "look", method, url + path,
+                headers={"x-api-key": key.get_secret_value()}, seconds=_SECONDS, runtime=self._runtime, **more,
+            )  # fmt: skip
             found = answer.json() if answer.content else {}
         except (httpx.HTTPError, ValueError) as error:
             raise OpenCloudAway(f"Open Cloud did not answer ({type(error).__name__}): try again later.") from None

@@ -32,6 +32,7 @@ from agent.sync.outlets.supabase_broadcast import SupabaseBroadcast
 from agent.sync.payloads import channel_key, checked_name
 from agent.sync.records import Event, Gap, Outlet, OutletKind
 from agent.sync.wakeups import wakeups_of
+from agent.telemetry import platform_span
 
 _QUERIES = load_queries(__package__, "outlets.sql")
 _HOLD = timedelta(seconds=60)
@@ -150,7 +151,8 @@ class Relay:
         events = [event_of(one) for one in rows]
         told = [_not_recovered(gap, events[0] if events else None, row)] if gap else []
         if events or told:
-            await self._receivers[row["kind"]].take(row["target"], [*told, *events])
+            with platform_span(row["kind"], "publish", runtime=runtime):
+                await self._receivers[row["kind"]].take(row["target"], [*told, *events])
         return events[-1].sequence if events else max(after, row["visible"] if not gap else after)
 
 
