@@ -96,6 +96,8 @@ AUDITED: Mapping[str, Audited] = {
     ),
     "alert_decisions": Audited(),
     "integration_schemas": Audited(key=("name", "platform")),
+    "integration_schema_versions": Audited(key=("name", "platform", "number"), ignored=("definition", "options")),
+    "integration_schema_bindings": Audited(key=("boundary", "subject")),
     "integration_endpoints": Audited(key=("version", "path", "method")),
     "realtime_apps": Audited(key=("app_id",)),
     "studio_sessions": Audited(key=("session_id",), ignored=("seen_at",)),

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+import agent.integration.schemas.boundaries as boundaries
 import agent.integration.schemas.registry as registry
 from agent.errors import InvalidInput
 from agent.integration.base import BaseIntegrationAgent, Task
@@ -37,7 +38,7 @@ class Registration(_Given):
     version: str | None = Field(None, min_length=1, max_length=100, examples=["1.0.0"])
     definition: dict[str, Any] | list[Any] | str | bool
     compatibility: str | None = None
-    references: dict[str, dict[str, Any]] = {}
+    references: dict[str, dict[str, Any]] | list[dict[str, Any]] = {}
     migration: dict[str, Any] | None = None
     mappings: dict[str, dict[str, Any]] = {}
     metadata: dict[str, Any] | None = None
@@ -74,18 +75,53 @@ class Move(_Given):
     data: dict[str, Any]
 
 
+class Named(_Given):
+    """A version of a schema."""
+
+    schema_name: str
+    platform: str = "backend"
+    version: str
+
+
+class NewBinding(_Given):
+    """A schema that what crosses a boundary under a name must fit: a version of it, or its newest."""
+
+    boundary: str
+    subject: str
+    schema_name: str
+    platform: str = "backend"
+    version: str | None = None
+
+
+class Bound(_Given):
+    """A name at a boundary."""
+
+    boundary: str
+    subject: str
+
+
 class SchemaValidatorAgent(BaseIntegrationAgent):
     """See the module."""
 
     name = "schema_validator"
     summary = "Validates data across platforms, and keeps schemas with versions that fit together."
-    capabilities = ("JSON Schema", "Protobuf", "Avro", "compatibility", "transformation", "version migration")
+    capabilities = (
+        "JSON Schema",
+        "Protobuf",
+        "Avro",
+        "compatibility",
+        "transformation",
+        "version migration",
+        "boundaries",
+    )
+    admin_tasks = frozenset({"cleanup", "remove", "bind", "unbind"})
 
     def tasks(self) -> Mapping[str, Task]:
         """Return what the agent can do."""
         return {
             "register": self._register, "check_compatibility": self._check, "set_compatibility": self._set_compatibility, "list": self._list,
             "validate": self._validate, "migrate": self._migrate, "transform": self._transform,
+            "remove": self._remove, "bind": self._bind, "unbind": self._unbind, "list_bindings": self._list_bindings,
             "validate_input": self._demand, "validate_data": self._demand, "validate_scripts": self._demand,
         }  # fmt: skip
 
@@ -109,6 +145,26 @@ class SchemaValidatorAgent(BaseIntegrationAgent):
         name, platform = str(parameters.get("schema_name", "")), str(parameters.get("platform", "backend"))
         mode = await registry.set_compatibility(name, platform, str(parameters.get("compatibility", "")), runtime=runtime)  # fmt: skip
         return {"schema_name": name, "platform": platform_of(platform), "compatibility": mode}
+
+    async def _remove(self, parameters: dict[str, Any], *, runtime: Runtime) -> dict[str, Any]:
+        given = read(Named, parameters)
+        await registry.remove(given.schema_name, given.platform, given.version, runtime=runtime)
+        return {**given.model_dump(), "removed": True}
+
+    async def _bind(self, parameters: dict[str, Any], *, runtime: Runtime) -> dict[str, Any]:
+        given = read(NewBinding, parameters).model_dump()
+        await boundaries.bind(**given, runtime=runtime)
+        return {**given, "bound": True}
+
+    async def _unbind(self, parameters: dict[str, Any], *, runtime: Runtime) -> dict[str, Any]:
+        given = read(Bound, parameters)
+        await boundaries.unbind(given.boundary, given.subject, runtime=runtime)
+        return {**given.model_dump(), "bound": False}
+
+    async def _list_bindings(self, parameters: dict[str, Any], *, runtime: Runtime) -> dict[str, Any]:
+        del parameters
+        found = await boundaries.bindings(runtime=runtime)
+        return {"bindings": [{**asdict(one), "created_at": one.created_at.isoformat()} for one in found]}
 
     async def _list(self, parameters: dict[str, Any], *, runtime: Runtime) -> dict[str, Any]:
         del parameters
