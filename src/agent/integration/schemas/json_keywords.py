@@ -69,13 +69,14 @@ def at(place: str, name: str) -> str:
 def property_of(schema: Mapping[str, Any], name: str) -> Any:
     """Return the schema of one property: by its name, the patterns that fit, or that of all others."""
     found = [schema["properties"][name]] if name in schema.get("properties", {}) else []
-    found += [one for pattern, one in schema.get("patternProperties", {}).items() if _fits(pattern, name)]
+    found += [one for pattern, one in schema.get("patternProperties", {}).items() if fits(pattern, name)]
     if not found:
         return schema.get("additionalProperties", True)
     return found[0] if len(found) == 1 else {"allOf": found}
 
 
-def _fits(pattern: str, name: str) -> bool:
+def fits(pattern: str, name: str) -> bool:
+    """Return whether a name fits a pattern, in bounded time."""
     return len(name) <= _LONGEST_NAME and bool(_matcher(pattern).is_valid(name))
 
 
