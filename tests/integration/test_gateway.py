@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import httpx
 import pytest
+from limits import parse
 from tests.integration.served import serving
 
 from agent.access import keys
 from agent.integration import integration_manager
 from agent.integration.gateway import store
 from agent.integration.gateway.endpoints import Endpoint, Options, Table
+from agent.integration.gateway.rates import Rates
 from agent.runtime import Runtime
+from agent.testing.processes import served_process
 
 LEVEL = {"type": "object", "properties": {"data": {}, "definition": {"type": "object"}, "schema_type": {"type": "string"}}, "required": ["data"], "additionalProperties": False}  # fmt: skip
 
@@ -131,3 +136,39 @@ def test_what_is_written_out_comes_before_a_parameter() -> None:
     assert {path: None if one is None else (one.endpoint.task, dict(one.values)) for path, one in found.items()} == {
         "/a/b": ("/a/b", {}), "/a/z": ("/a/{x}", {"x": "z"}), "/a/b/c": ("/{y}/b/c", {"y": "a"}), "/a/b/d": ("/a/{x}/d", {"x": "b"}), "/a": None, "/a//d": None,
     }  # fmt: skip
+
+
+async def test_a_rate_holds_over_processes_and_what_one_does_not_use_another_gets(
+    runtime: Runtime, tmp_path: Path
+) -> None:
+    await create(runtime, **checks("/few/{level}", rate_limit="30/minute"))
+    path = "/gateway/v1/few/1"
+    async with served_process(runtime.settings, folder=tmp_path) as (_, other), serving(runtime) as own:
+        asked = [ask for _ in range(30) for ask in (own.get(path), other.get(f"/api/v1/integration{path}"))]
+        answers = await asyncio.gather(*asked)
+    statuses = [one.status_code for one in answers]
+    assert (statuses.count(200), statuses.count(429)) == (30, 30)
+    waits = [int(one.headers["retry-after"]) for one in answers if one.status_code == 429]
+    assert 1 <= min(waits) <= max(waits) <= 64
+
+
+async def test_in_no_period_there_are_more_requests_than_the_rate_and_a_lease_is_not_lost(runtime: Runtime) -> None:
+    rate, period, passed = parse("40/second"), 1.0, []
+    processes = [Rates() for _ in range(3)]
+
+    async def ask_on(rates: Rates, pause: float) -> None:
+        while monotonic() < until:
+            before = monotonic()
+            if await rates.retry_after("r/u", rate, runtime=runtime) is None:
+                passed.append((before, monotonic()))
+            await asyncio.sleep(pause)
+
+    until = monotonic() + 3.5
+    await asyncio.gather(*(ask_on(rates, pause) for rates, pause in zip(processes, (0.001, 0.004, 0.03), strict=True)))
+    latest = [after for _, after in passed]
+    for began, _ in passed:  # those that surely passed within one period
+        assert sum(1 for before, after in passed if began <= before and after < began + period) <= 40
+    assert len(latest) >= 100  # of about 140 at this rate
+    # Another tenant and another user have their own.
+    assert await processes[0].retry_after("r/other", rate, runtime=runtime) is None
+    assert await processes[0].retry_after("r/u", rate, runtime=runtime.for_tenant("other")) is None

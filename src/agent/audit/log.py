@@ -103,6 +103,8 @@ AUDITED: Mapping[str, Audited] = {
     "studio_sessions": Audited(key=("session_id",), ignored=("seen_at",)),
     "optimizations": Audited(key=("optimization_id",)),
     "prompt_variants": Audited(key=("name",)),
+    "plan_schedules": Audited(key=("name",), ignored=("next_at", "last_run", "error")),
+    "plan_agent_limits": Audited(key=("agent_id",)),
     "plan_templates": Audited(ignored=("draft", "changed_by", "changed_at")),
     "plan_template_versions": Audited(key=("template_id", "version")),
 }
