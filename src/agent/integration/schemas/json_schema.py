@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -20,6 +21,7 @@ _MOST_STEPS = 50_000
 _MOST_PATTERN_BYTES = 1_048_576
 _MOST_DEPTH = 40
 _LONGEST_QUOTED = 2_000
+_DIALECT = re.compile(r"https?://json-schema\.org/(draft-0[467]|draft/20(?:19-09|20-12))/schema")
 # In which a schema is read that does not name its dialect and is none of draft 2020-12.
 _OLDER = ("http://json-schema.org/draft-07/schema#", "http://json-schema.org/draft-04/schema#")
 _DIALECTS = frozenset({
@@ -90,7 +92,7 @@ class JsonSchema:
             else _validator(self.text, self.resources, "the value")
         )
         errors = islice(validator.iter_errors(data), MOST_PROBLEMS)
-        return [f"{'.'.join(map(str, error.instance_path)) or 'the data'}: {error.message[:200]}" for error in errors]
+        return list(dict.fromkeys(text for error in errors for text in _told(error, "")))[:MOST_PROBLEMS]
 
     def unreadable(self, writer: JsonSchema) -> list[str]:
         """Return what the writer's schema allows and this one does not."""
@@ -139,6 +141,21 @@ def _refers(schema: Any) -> bool:
     return '"$ref"' in text or '"$dynamicRef"' in text
 
 
+def _told(error: Any, why: str) -> Iterator[str]:
+    """Yield what is wrong; where no alternative fits, what is wrong by the nearest one."""
+    alternatives = [one for one in getattr(error.kind, "context", ()) if one]
+    if alternatives:
+        here = error.instance_path
+
+        def distance(errors: list[Any]) -> tuple[bool, int]:
+            return any(one.instance_path == here and one.kind.name == "type" for one in errors), len(errors)
+
+        for one in min(alternatives, key=distance):
+            yield from _told(one, " (by the nearest of several alternatives)")
+    else:
+        yield f"{'.'.join(map(str, error.instance_path)) or 'the data'}: {error.message[:200]}{why}"
+
+
 def _parsed(definition: Any) -> Any:
     if isinstance(definition, str):
         definition = read_json(definition)
@@ -156,13 +173,24 @@ def _check_dialect(schema: Any, resources: Mapping[str, str]) -> None:
 
 
 def _in_its_dialect(schema: Any) -> Any:
-    """Return a schema that does not name its dialect with an older one, if only there it is one: `items` was a list before draft 2020-12."""
+    """Return a schema with its dialect as the validator writes it.
+
+    One that names none is read as draft 2020-12, or as an older one if only there it is a schema: `items` was a list before.
+    """
     import jsonschema_rs
 
-    if not isinstance(schema, dict) or "$schema" in schema or jsonschema_rs.meta.is_valid(schema):
+    if not isinstance(schema, dict) or not isinstance(schema.get("$schema", ""), str):
         return schema
-    older = ({"$schema": dialect, **schema} for dialect in _OLDER)
-    return next((one for one in older if jsonschema_rs.meta.is_valid(one)), schema)
+    named = schema.get("$schema", "").rstrip("#")
+    found = _DIALECT.fullmatch(named)
+    if found:
+        address = f"{'http' if found[1].startswith('draft-') else 'https'}://json-schema.org/{found[1]}/schema"
+        return schema if address == named else {**schema, "$schema": address}
+    if named and not named.endswith("://json-schema.org/schema"):
+        return schema
+    bare = {key: value for key, value in schema.items() if key != "$schema"}
+    older = ({"$schema": dialect, **bare} for dialect in _OLDER)
+    return next((one for one in (bare, *older) if jsonschema_rs.meta.is_valid(one)), bare)
 
 
 def _first_line(error: BaseException) -> str:
