@@ -15,7 +15,7 @@ from agent.errors import InvalidInput
 from agent.integration.base import BaseIntegrationAgent, Task
 from agent.integration.events import IntegrationEvent, platform_of
 from agent.integration.parameters import read
-from agent.integration.schemas.documents import SchemaDocument
+from agent.integration.schemas.documents import SchemaDocument, json_of, problems_of
 from agent.integration.schemas.reading import read_schema
 from agent.integration.schemas.registry import NewSchema, SchemaVersion
 from agent.integration.transformation import snake
@@ -174,7 +174,7 @@ class SchemaValidatorAgent(BaseIntegrationAgent):
     async def _validate(self, parameters: dict[str, Any], *, runtime: Runtime) -> dict[str, Any]:
         given = read(Validation, parameters)
         document = await self._document(given, runtime)
-        problems = await asyncio.to_thread(document.problems, given.data)
+        problems = await asyncio.to_thread(problems_of, document, given.data)
         return {"valid": not problems, "errors": problems}
 
     async def _demand(self, parameters: dict[str, Any], *, runtime: Runtime) -> dict[str, Any]:
@@ -210,8 +210,9 @@ class SchemaValidatorAgent(BaseIntegrationAgent):
 
     async def _fitting(self, version: SchemaVersion, data: Any, runtime: Runtime) -> Any:
         document = await registry.document_of(version.schema_type, version.definition, version.options, runtime=runtime)
+        json_of(data, what="The data")
         completed = await asyncio.to_thread(document.completed, data)
-        problems = await asyncio.to_thread(document.problems, completed)
+        problems = await asyncio.to_thread(problems_of, document, completed)
         if problems:
             raise InvalidInput(f"The data does not fit {version.schema_name} {version.version} of {version.platform}: {'; '.join(problems[:_MOST_TOLD])}.")  # fmt: skip
         return completed

@@ -17,7 +17,7 @@ import agent.integration.schemas.registry as registry
 from agent.db import load_queries
 from agent.errors import InvalidInput, NotFound
 from agent.integration.events import Platform, platform_of
-from agent.integration.schemas.documents import SchemaDocument
+from agent.integration.schemas.documents import SchemaDocument, problems_of
 from agent.runtime import Cache, Runtime
 from agent.sync.payloads import checked_name
 
@@ -92,7 +92,7 @@ class Demand:
 
     async def check(self, data: Any) -> None:
         """Raise `InvalidInput`, with places and reasons, if data does not fit."""
-        problems = await asyncio.to_thread(self.document.problems, data)
+        problems = await asyncio.to_thread(problems_of, self.document, data)
         if problems:
             one = self.bound
             raise InvalidInput(

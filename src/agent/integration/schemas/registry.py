@@ -24,7 +24,7 @@ from agent.integration.schemas.documents import KINDS, Kind, SchemaDocument, jso
 from agent.integration.schemas.reading import read_schema
 from agent.integration.transformation import Transformation, read_transformation
 from agent.runtime import Runtime
-from agent.sync.payloads import checked_name, checked_object
+from agent.sync.payloads import checked_name, checked_object, json_text
 
 _QUERIES = load_queries(__package__)
 _MOST_VERSIONS = 1_000
@@ -114,6 +114,7 @@ async def register(new: NewSchema, *, runtime: Runtime) -> tuple[SchemaVersion, 
     name, platform = checked_name(new.schema_name, what="The name of a schema"), platform_of(new.platform)
     kind, options = _kind(new.schema_type), _options(new, platform)
     version = None if new.version is None else checked_name(new.version, what="A version")[:100]
+    kept = json_text(options.as_json(), what="What is registered with a schema")
     document = await document_of(kind, new.definition, options, runtime=runtime)
     digest = hashlib.sha256(document.normal.encode("utf-8", "surrogatepass")).hexdigest()
     mode = None if new.compatibility is None else mode_of(new.compatibility)
@@ -145,7 +146,7 @@ async def register(new: NewSchema, *, runtime: Runtime) -> tuple[SchemaVersion, 
             raise InvalidInput(f"Version {label!r} of {name} does not fit to earlier ones ({mode or head['compatibility']}): {'; '.join(why[:5])}.")  # fmt: skip
         stored = {
             **key, "number": number, "version": label, "definition": json_of(new.definition), "digest": digest,
-            "options": json.dumps(options.as_json()), "user": runtime.user,
+            "options": kept, "user": runtime.user,
         }  # fmt: skip
         row = await fetch_one(conn, _QUERIES["add"], stored) or {}
         await _refer({**key, "number": number}, options, conn)
@@ -170,14 +171,15 @@ async def check(new: NewSchema, *, runtime: Runtime) -> list[str]:
 
 async def versions(name: str, platform: str, *, runtime: Runtime) -> list[SchemaVersion]:
     """Return the versions of a schema, the oldest first."""
-    rows = await runtime.all(_QUERIES["versions"], name=name, platform=platform_of(platform))
+    rows = await runtime.all(_QUERIES["versions"], **_key(name, platform))
     return [_version(row) for row in rows]
 
 
 async def version_of(name: str, platform: str, version: str | None = None, *, runtime: Runtime) -> SchemaVersion:
     """Return a version of a schema, or the newest. Raises `NotFound`, which names what there is."""
-    key = {"name": name, "platform": platform_of(platform)}
-    row = await runtime.one(_QUERIES["version"], **key, version=version)
+    key = _key(name, platform)
+    wanted = None if version is None else checked_name(version, what="A version")
+    row = await runtime.one(_QUERIES["version"], **key, version=wanted)
     if row is None:
         names = [one["version"] for one in await runtime.all(_QUERIES["names"], **key)]
         if not names:
@@ -209,7 +211,7 @@ async def listed(*, limit: int = 100, runtime: Runtime) -> list[SchemaSummary]:
 async def set_compatibility(name: str, platform: str, mode: str, *, runtime: Runtime) -> Compatibility:
     """Say which versions must fit together from now on. Raises `NotFound` and `InvalidInput`."""
     wanted = mode_of(mode)
-    values = {"name": name, "platform": platform_of(platform), "compatibility": wanted}
+    values = {**_key(name, platform), "compatibility": wanted}
     if not await runtime.execute(_QUERIES["set_compatibility"], **values):
         raise NotFound(f"There is no schema {name[:100]!r} of {values['platform']}: register it first.")
     return wanted
@@ -257,6 +259,10 @@ async def _compared(document: SchemaDocument, known: Sequence[SchemaVersion], mo
     compared = known if mode.endswith("_TRANSITIVE") else known[-1:]
     earlier = [(one.version, await document_of(one.schema_type, one.definition, one.options, runtime=runtime)) for one in compared]  # fmt: skip
     return await asyncio.to_thread(incompatibilities, document, earlier, mode)
+
+
+def _key(name: str, platform: str) -> dict[str, Any]:
+    return {"name": checked_name(name, what="The name of a schema"), "platform": platform_of(platform)}
 
 
 def _kind(name: str) -> Kind:
