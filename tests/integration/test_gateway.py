@@ -127,6 +127,51 @@ async def test_another_process_sees_a_change_within_a_second(runtime: Runtime) -
     assert [one.path for one in (await store.table(runtime=runtime)).endpoints] == ["/x"]
 
 
+async def test_what_the_document_of_the_endpoints_says_is_so(runtime: Runtime) -> None:
+    number = {
+        "type": "object",
+        "properties": {"data": {"type": "integer"}, "definition": {"type": "object"}},
+        "required": ["data"],
+    }
+    request = {"rename": {"page": "data"}, "set": {"definition": {"maximum": 9}}}
+    typed = {
+        "agent": "schema_validator",
+        "task": "validate",
+        "role": "viewer",
+        "parameters": number,
+        "request": request,
+    }
+    await create(runtime, path="/rows/by", method="GET", **typed)
+    await create(runtime, path="/rows/{page}", method="GET", **typed)
+    await create(runtime, path="/rows", method="POST", **typed)
+    async with serving(runtime) as client:
+        document = (await client.get("/gateway/openapi.json")).json()
+        for path in ("/rows/by?page=7", "/rows/7"):
+            assert (await client.get(f"/gateway/v1{path}")).json()["valid"] is True
+        for wrong in ("/rows/by", "/rows/by?page=x", "/rows/by?page=7.5", "/rows/by?page=", "/rows/1e3"):
+            assert (await client.get(f"/gateway/v1{wrong}")).status_code == 422, wrong
+        assert (await client.post("/gateway/v1/rows", json={"page": 7})).json()["valid"] is True
+        assert (await client.post("/gateway/v1/rows", json={"page": "7"})).status_code == 422
+    operations = [one for path in document["paths"].values() for one in path.values()]
+    assert len({one["operationId"] for one in operations}) == 3
+    by = document["paths"]["/v1/rows/by"]["get"]["parameters"]
+    assert {"name": "page", "in": "query", "required": True, "schema": {"type": "integer"}} in by
+    assert document["paths"]["/v1/rows/{page}"]["get"]["parameters"][0]["schema"] == {"type": "integer"}
+    assert document["paths"]["/v1/rows"]["post"]["requestBody"]["required"] is True
+    assert "Problem" in document["components"]["schemas"]
+
+
+@pytest.mark.parametrize(("kind", "text", "value"), [
+    ("integer", "-3", -3), ("integer", "9" * 19, "9" * 19), ("integer", "3.0", "3.0"), ("number", "-0.5", -0.5), ("number", "nan", "nan"),
+    ("number", "1e9", "1e9"), ("boolean", "true", True), ("boolean", "1", "1"), ("string", "7", "7"), (["integer"], "7", "7"), ("integer", "٣", "٣"),
+])  # fmt: skip
+def test_what_stands_in_an_address_gets_the_type_that_the_schema_names(kind: Any, text: str, value: Any) -> None:
+    options = Options(parameters={"properties": {"x": {"type": kind}}})
+    endpoint = Endpoint(version="v1", path="/a", method="GET", agent="a", task="t", options=options, role="viewer")
+    found = endpoint.typed({"x": text, "y": "1"})
+    assert (found, type(found["x"])) == ({"x": value, "y": "1"}, type(value))
+
+
 def test_what_is_written_out_comes_before_a_parameter() -> None:
     def endpoint(path: str) -> Endpoint:
         return Endpoint(version="v1", path=path, method="GET", agent="a", task=path, options=Options(), role="viewer")

@@ -145,7 +145,9 @@ async def test_the_timeout_of_a_plan_is_kept_also_by_an_agent_that_does_not_end(
     assert not result.success
     assert result.fallback is None  # its time was over as well
     assert set(result.results) == {"quick"}
-    assert result.errors == {"hang": "The plan did not end within its timeout of 700 ms."}
+    assert result.errors == {
+        "hang": "The plan did not end within its timeout of 700 ms. Agents that have not ended although they were cancelled: 'hang'."
+    }
     result = await orchestrator.orchestrate({**plan, "fallbackPlan": {"steps": [step("f")], "timeout": 5000}})
     assert result.success
     assert set(result.results) == {"f"}
@@ -330,6 +332,25 @@ async def test_a_wide_plan_leaves_the_connections_to_others(orchestrator: AgentO
     result = await running
     assert result.success
     assert len(result.results["join"].data["got"]) == 400
+
+
+async def test_what_was_skipped_gave_nothing_to_inputs_conditions_and_lists(orchestrator: AgentOrchestrator) -> None:
+    def of(path: str, **more: Any) -> dict[str, Any]:
+        return {"$from": path, **more}
+
+    plan = {"id": "p", "steps": [
+        step("which", "echo", input={"left": True}), step("left", "echo", input={"text": "l"}, when=of("which.left")),
+        step("right", "echo", input={"text": "r", "list": [1]}, when=of("which.left", equals=False)),
+        step("join", "echo", input={"left": of("left.text"), "right": of("right.text")}),
+        step("never", "echo", when=of("right.text.deeper")), step("always", "echo", when=of("right.text", equals=None)),
+        step("each", "echo", forEach=of("right.list"), input={"n": of("$item")}), step("behind", "echo", input={"all": of("each")}),
+        step("typo", "echo", input={"x": of("left.nothing")}),
+    ]}  # fmt: skip
+    result = await orchestrator.orchestrate(plan)
+    assert {name: one.data for name, one in result.results.items()} == {
+        "which": {"left": True}, "left": {"text": "l"}, "join": {"left": "l", "right": None}, "always": {}, "each": [], "behind": {"all": []},
+    }  # fmt: skip
+    assert set(result.errors or {}) == {"typo"}
 
 
 async def test_inputs_and_conditions_name_what_earlier_steps_gave(orchestrator: AgentOrchestrator) -> None:

@@ -98,7 +98,8 @@ class APIGatewayAgent(BaseIntegrationAgent):
             wait = await self._rates.retry_after(f"{endpoint.name}/{runtime.user}", match.rate, runtime=runtime)
             if wait is not None:
                 return Answer(headers=headers, retry_after=max(1, ceil(wait)))
-        parameters = {**given, **match.values}
+        asked = endpoint.typed(given) if endpoint.method in ("GET", "DELETE") else given
+        parameters = {**asked, **endpoint.typed(match.values)}
         if endpoint.options.request is not None:
             parameters = endpoint.options.request.apply(parameters)
         _check(endpoint, parameters)
