@@ -10,6 +10,8 @@ import httpx
 import pytest
 from tests.integration.served import serving
 
+from agent.integration.schemas.compatibility import incompatibilities
+from agent.integration.schemas.reading import read_schema
 from agent.runtime import Runtime
 
 
@@ -65,6 +67,38 @@ DATA = (
     json.dumps({"a": "a" * 150_000 + "!"}), json.dumps({f"a{at}": 1 for at in range(5_000)}), json.dumps(_nested(50)), json.dumps(_nested(500)), "[" * DEEP + "]" * DEEP,
     "9" * 4_000, "9" * 1_000_000, "[NaN,Infinity]", '"\\ud800"', '{"\\ud800":1}', '"\\u0000"',
 )  # fmt: skip
+
+
+def test_schemas_that_lead_to_each_other_twice_are_compared_and_judged() -> None:
+    def ladder(leaf: str, at: int = 0) -> Any:
+        inner, name = (ladder(leaf, at + 1), f"R{at + 1}") if at < 18 else (leaf, leaf)
+        return {
+            "type": "record",
+            "name": f"R{at}",
+            "fields": [{"name": "a", "type": inner}, {"name": "b", "type": name}],
+        }
+
+    small, large = read_schema("avro", ladder("int")), read_schema("avro", ladder("long"))
+    assert (
+        incompatibilities(large, [("1", small)], "BACKWARD"),
+        len(incompatibilities(small, [("1", large)], "BACKWARD")) > 0,
+    ) == ([], True)
+    either = {"type": "record", "name": "B", "fields": [{"name": "x", "type": ["null", "A", "B"]}]}
+    tree = read_schema(
+        "avro", {"type": "record", "name": "A", "fields": [{"name": "x", "type": ["null", "A", either]}]}
+    )
+    value: Any = "leaf"
+    for _ in range(40):
+        value = {"x": value}
+    assert "alternatives" in tree.problems(value)[0]
+    assert tree.completed(value) == value
+    files = {
+        f"{at}.proto": f'syntax = "proto3"; import "{at + 1}.proto"; message M{at} {{ M{at + 1} a = 1; M{at + 1} b = 2; }}'
+        for at in range(30)
+    }
+    files["30.proto"] = 'syntax = "proto3"; message M30 {}'
+    top = read_schema("protobuf", 'syntax = "proto3"; import "0.proto"; message X { M0 a = 1; }', files)
+    assert incompatibilities(top, [("1", top)], "FULL") == []
 
 
 def _told(answer: httpx.Response) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Protocol
 
+from agent.integration.schemas.documents import TooMuchWork
 from agent.integration.schemas.json_keywords import (
     KNOWN,
     as_object,
@@ -66,12 +67,8 @@ def not_accepted(old: Side, new: Side) -> list[str]:
             reasons = list(islice(found.compare(old.root, new.root, "", 0), _MOST_REASONS))
             if reasons or not found.assumed_wrongly():
                 return reasons
-    except (RecursionError, _TooMuch):
+    except (RecursionError, TooMuchWork):
         return [_TOO_MUCH]
-
-
-class _TooMuch(Exception):  # it ends a comparison, and is no error of anyone's
-    """The comparison takes too many steps."""
 
 
 _Pair = tuple[str, str]
@@ -104,7 +101,7 @@ class _Comparison:
     def compare(self, old: Any, new: Any, place: str, depth: int) -> Iterator[str]:
         """Yield why `new` refuses what `old` accepts at a place."""
         if depth > _MOST_DEPTH:
-            raise _TooMuch
+            raise TooMuchWork
         old, new = _resolved(old, self.old), _resolved(new, self.new)
         if is_nothing(old) or is_anything(new):
             return
@@ -152,7 +149,7 @@ class _Comparison:
     def _spend(self, steps: int) -> None:
         self.steps += steps
         if self.steps > _MOST_STEPS:
-            raise _TooMuch
+            raise TooMuchWork
 
     def _compare(self, old: dict[str, Any], new: Any, place: str, depth: int) -> Iterator[str]:
         if is_nothing(new):
@@ -182,7 +179,7 @@ class _Comparison:
         if not isinstance(parts, list):
             return schema
         if depth > _MOST_DEPTH:
-            raise _TooMuch
+            raise TooMuchWork
         flat = {key: value for key, value in schema.items() if key != "allOf"}
         for part in parts:
             self._spend(1)
@@ -355,4 +352,4 @@ def _resolved(schema: Any, side: Side) -> Any:
         if target is None:
             return schema
         schema = {"allOf": [target, rest]} if meaning(rest) else target
-    raise _TooMuch
+    raise TooMuchWork

@@ -12,6 +12,10 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 MOST_PROBLEMS = 20
 
 
+class TooMuchWork(Exception):
+    """It takes too much work to compare schemas, or to judge a value."""
+
+
 class SchemaDocument(Protocol):
     """A schema that was read. It is immutable."""
 

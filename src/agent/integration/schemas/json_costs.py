@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from agent.integration.schemas.documents import TooMuchWork
 from agent.integration.schemas.json_keywords import fits
 from agent.integration.schemas.json_references import Document
 
@@ -16,10 +17,6 @@ _LISTS, _SINGLE = ("allOf", "anyOf", "oneOf"), ("not", "if", "then", "else", "co
 _BESIDE = ("dependentSchemas", "dependencies")
 _NAMES = ("additionalProperties", "unevaluatedProperties")
 _ITEMS = ("items", "additionalItems", "unevaluatedItems", "contains")
-
-
-class TooMuchWork(Exception):
-    """It takes too much work to validate a value."""
 
 
 def check_work(document: Document, value: Any, part: Any = None) -> bool:

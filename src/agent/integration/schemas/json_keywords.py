@@ -15,11 +15,11 @@ _TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
 # What says nothing about which values are valid.
 _ANNOTATIONS = frozenset({
     "$schema", "$id", "id", "$anchor", "$dynamicAnchor", "$comment", "$defs", "definitions", "title", "description", "default", "examples", "example",
-    "deprecated", "readOnly", "writeOnly", "contentEncoding", "contentMediaType", "contentSchema", "$vocabulary", "discriminator",
+    "deprecated", "readOnly", "writeOnly", "contentSchema", "$vocabulary", "discriminator",
 })  # fmt: skip
 # Keywords that have rules. Others must be the same in both schemas.
 KNOWN = frozenset({
-    "type", "enum", "const", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "pattern", "format",
+    "type", "enum", "const", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "pattern", "format", "contentEncoding", "contentMediaType",
     "items", "prefixItems", "additionalItems", "minItems", "maxItems", "uniqueItems", "contains", "minContains", "maxContains", "properties",
     "patternProperties", "additionalProperties", "required", "minProperties", "maxProperties", "propertyNames", "dependentRequired", "dependentSchemas",
     "dependencies", "allOf", "anyOf", "oneOf", "not", "if", "then", "else",
@@ -150,8 +150,9 @@ def strings(old: Mapping[str, Any], new: Mapping[str, Any], place: str, *, asser
     yield from bounds(old, new, place, "minLength", "maxLength")
     if "pattern" in new and new["pattern"] != old.get("pattern"):
         yield f"{place or 'the data'}: its pattern is another now"
-    if "format" in new and asserts_formats and new["format"] != old.get("format"):
-        yield f"{place or 'the data'}: its format is another now"
+    for word in ("format", "contentEncoding", "contentMediaType") if asserts_formats else ():
+        if word in new and new[word] != old.get(word):
+            yield f"{place or 'the data'}: its {word} is another now"
 
 
 _STRICTER: Mapping[str, Callable[[Any, Any], Any]] = {

@@ -12,8 +12,8 @@ from typing import Any
 
 import agent.integration.schemas.containment as containment
 from agent.errors import InvalidInput
-from agent.integration.schemas.documents import MOST_PROBLEMS, json_of, read_json
-from agent.integration.schemas.json_costs import TooMuchWork, check_work
+from agent.integration.schemas.documents import MOST_PROBLEMS, TooMuchWork, json_of, read_json
+from agent.integration.schemas.json_costs import check_work
 from agent.integration.schemas.json_references import HERE, located
 
 # A pattern that looks back is matched step by step; more steps than these end it.

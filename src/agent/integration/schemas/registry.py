@@ -29,6 +29,7 @@ from agent.sync.payloads import checked_name, checked_object, json_text
 _QUERIES = load_queries(__package__)
 _MOST_VERSIONS = 1_000
 _MOST_OPTION_BYTES = 262_144
+_MOST_COMPARED = 1_048_576
 _MOST_REFERENCES, _MOST_REFERENCE_DEPTH, _MOST_REFERENCE_BYTES, _LONGEST_REFERENCE = 100, 10, 1_048_576, 500
 
 
@@ -257,6 +258,8 @@ async def _compared(document: SchemaDocument, known: Sequence[SchemaVersion], mo
     if mode == "NONE" or not known:
         return []
     compared = known if mode.endswith("_TRANSITIVE") else known[-1:]
+    if len(compared) > 1 and sum(len(str(one.definition)) for one in compared) > _MOST_COMPARED:
+        raise InvalidInput(f"The earlier versions have more than {_MOST_COMPARED:,} characters, too many to compare with all of them: begin a schema with another name.")  # fmt: skip
     earlier = [(one.version, await document_of(one.schema_type, one.definition, one.options, runtime=runtime)) for one in compared]  # fmt: skip
     return await asyncio.to_thread(incompatibilities, document, earlier, mode)
 
