@@ -36,9 +36,9 @@ from benchmarks.report import Report
 LITTLE, MUCH = 1_000, int(os.environ.get("BENCH_CONSOLE_MUCH", "100_000"))
 ROUNDS, WARM, TRIPS = 40, 5, 20
 PAGES = (
-    "/console", "/console/chat", "/console/chat/t-7", "/console/approvals", "/console/memory", "/console/memory?query=open invoices of a client",
-    "/console/memory/{memory}", "/console/knowledge", "/console/activity", "/console/activity?status=failed", "/console/activity/{execution}",
-    "/console/activity/audit", "/console/learning", "/console/alerts", "/console/agents", "/console/plans", "/console/sync", "/console/improve",
+    "/console", "/console?range=30d", "/console/chat", "/console/chat/t-7", "/console/approvals", "/console/approvals?show=all", "/console/memory", "/console/memory?query=open invoices of a client",
+    "/console/memory/{memory}", "/console/knowledge", "/console/activity", "/console/activity?status=failed", "/console/activity?status=refused", "/console/activity/{execution}",
+    "/console/activity/audit", "/console/learning", "/console/learning/feedback", "/console/alerts", "/console/agents", "/console/plans", "/console/sync", "/console/improve",
     "/console/settings",
 )  # fmt: skip
 # Drawn with as many boxes as there are tables; measured, and compared per table.
@@ -56,6 +56,14 @@ insert into agents.agent_execution_log (tenant_id, database_id, actor, action, a
 select 'default', %(database)s, 'ana', 'execute_sql', jsonb_build_object('sql', 'select ' || n), 'run', 'LOW', '{read}',
        case when n %% 20 = 0 then 'failed' else 'succeeded' end, n %% 100, 12, now() - n * interval '90 days' / %(rows)s, now()
   from generate_series(1, %(rows)s) n order by n desc;
+insert into agents.human_approval_queue (tenant_id, database_id, action, arguments, risk_level, reasons, summary, binding, status, requested_by, decided_by, decided_via, created_at, expires_at, decided_at)
+select 'default', %(database)s, 'execute_sql', jsonb_build_object('sql', 'update t0 set name = name'), 'LOW', '{write}', 'Changes a row of t0.', md5(n::text),
+       case when n %% 5 = 0 then 'expired' else 'rejected' end, 'ana', 'bo', 'console', now() - n * interval '90 days' / %(threads)s,
+       now() - n * interval '90 days' / %(threads)s + interval '1 day', now() - n * interval '90 days' / %(threads)s
+  from generate_series(1, %(threads)s) n order by n desc;
+insert into agents.answer_feedback (tenant_id, thread_id, turn, person, correct, via, given_at)
+select 'default', 't-' || (1 + n / 10), 1 + n %% 10, 'ana', n %% 3 > 0, 'console', now() - n * interval '90 days' / %(rows)s
+  from generate_series(0, %(rows)s - 10, 4) n;
 set session_replication_role = origin;
 """
 

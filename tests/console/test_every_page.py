@@ -15,6 +15,7 @@ from tests.console.conftest import Opened, Site
 
 from agent.access import keys
 from agent.analytics import AnalyticsService
+from agent.analytics.models import train_all
 from agent.chat import chat
 from agent.console.navigation import GROUPS, ROUTERS
 from agent.errors import AgentError
@@ -123,6 +124,11 @@ async def planted(open_site: Opened) -> tuple[Site, list[str]]:
     return site, [*paths, *more]
 
 
+RAW_JSON = """[...document.querySelectorAll("main pre, main td, main dd, main p, main li > span")]
+  .filter(e => !e.closest("article td, table.rows"))  // a value of the application
+  .map(e => e.textContent.trim()).filter(t => /^[{\\[]\\s*["{]/.test(t)).slice(0, 3).map(t => t.slice(0, 120))"""
+
+
 async def look(page: Page, path: str) -> list[str]:
     """Return what is wrong with a page as it stands."""
     faults = []
@@ -141,6 +147,9 @@ async def look(page: Page, path: str) -> list[str]:
         "[...document.querySelectorAll('*')].filter(e => [...e.attributes].some(a => a.name.startsWith('on') || a.name === 'style' || /^\\s*javascript:/i.test(a.value))).length"
     ):
         faults.append(f"{inline} elements with a handler, a style or a scheme")
+    # The pages of plans are looked at by their own tests.
+    if "/plans" not in path and (raw := await page.evaluate(RAW_JSON)):
+        faults.append(f"raw JSON: {raw}")
     if not await page.title():
         faults.append("no title")
     return faults
@@ -172,6 +181,28 @@ async def test_no_page_runs_what_it_shows_or_is_too_wide_for_a_phone(planted: tu
                 faults[path] = found
     assert faults == {}
     assert site.faults == []
+
+
+async def test_a_model_shows_what_it_predicted_against_what_came_true(site: Site) -> None:
+    service = AnalyticsService(site.runtime)
+    runs = [
+        {"agent_name": agent, "task_type": "audit", "execution_time": 1.0 + n / 50, "success": n % 10 < good}
+        for n in range(60)
+        for agent, good in (("careful", 9), ("hasty", 4))
+    ]
+    await service.log_runs(runs)
+    await train_all(runtime=site.runtime)
+    (card,) = [one["card"] for one in await service.models() if one["model_name"] == "success"]
+    async with site.page("/console/agents") as page:
+        plot = page.locator("svg.plot.square")
+        await expect(plot).to_have_attribute(
+            "aria-label", re.compile(f"{sum(one['n'] for one in card['calibration'])} runs")
+        )
+        await expect(plot.locator("circle")).to_have_count(len(card["calibration"]))
+        row = page.locator("details[open] tbody tr").first
+        await expect(row).to_contain_text(f"{100 * card['calibration'][0]['observed']:.1f} %")
+        await expect(page.locator("main")).to_contain_text("Whether a run succeeds, version")
+        assert await page.evaluate(RAW_JSON) == []
 
 
 async def test_axe_finds_nothing_serious(planted: tuple[Site, list[str]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import AsyncIterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import httpx
 import jwt
+import psycopg
 import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
@@ -35,6 +37,9 @@ class Project:
     def __init__(self) -> None:
         self.url = ""
         self.mailed: list[dict[str, Any]] = []
+        self.refreshed: list[str] = []
+        self.role, self.tenant = "approver", "default"
+        self.answers: JSONResponse | None = None  # in place of what a project says to a refresh token
 
     def session(self) -> JSONResponse:
         now = int(time.time())
@@ -44,15 +49,24 @@ class Project:
         }  # fmt: skip
         claims = {
             "sub": user["id"], "email": user["email"], "iss": f"{self.url}/auth/v1", "aud": "authenticated", "exp": now + 3600,
-            "app_metadata": {"tenant_id": "default", "agent_role": "approver"},
+            "app_metadata": {"tenant_id": self.tenant, "agent_role": self.role},
         }  # fmt: skip
         token = jwt.encode(claims, SECRET, algorithm="HS256")
         return JSONResponse({
-            "access_token": token, "token_type": "bearer", "expires_in": 3600, "expires_at": now + 3600, "refresh_token": "r", "user": user,
+            "access_token": token, "token_type": "bearer", "expires_in": 3600, "expires_at": now + 3600, "refresh_token": f"refresh-{len(self.refreshed)}", "user": user,
         })  # fmt: skip
 
     async def token(self, request: Request) -> JSONResponse:
         body = await request.json()
+        if request.query_params["grant_type"] == "refresh_token":
+            if self.answers is not None:
+                return self.answers
+            if body["refresh_token"] != f"refresh-{len(self.refreshed)}":  # each works once
+                return JSONResponse(
+                    {"code": 400, "error_code": "refresh_token_already_used", "msg": "No"}, status_code=400
+                )
+            self.refreshed.append(body["refresh_token"])
+            return self.session()
         by_password = request.query_params["grant_type"] == "password" and body.get("password") == "right"
         by_link = body.get("auth_code") == "the-code" and bool(body.get("code_verifier"))
         if by_password or by_link:
@@ -172,6 +186,103 @@ async def test_an_account_signs_in_by_password_and_by_a_mailed_link(guarded: Sit
         await expect(other.get_by_role("alert")).to_contain_text("in the browser in which you asked")
         await page.goto(link)
         await page.wait_for_url("**/console/alerts")
+
+
+def later(site: Site, change: str) -> None:
+    """Let time pass for the sessions of accounts, by changing their rows."""
+    assert site.runtime.settings.database_url is not None
+    with psycopg.connect(site.runtime.settings.database_url.get_secret_value(), autocommit=True) as conn:
+        conn.execute(f"update agents.console_sessions set {change} where refresh is not null".encode())
+
+
+async def kept(site: Site) -> list[bytes]:
+    assert site.runtime.settings.database_url is not None
+    with psycopg.connect(site.runtime.settings.database_url.get_secret_value(), autocommit=True) as conn:
+        found = conn.execute("select refresh from agents.console_sessions where refresh is not null").fetchall()
+    return [bytes(row[0]) for row in found]
+
+
+DUE = "checked_at = now() - interval '6 minutes'"
+GONE = [(400, "refresh_token_not_found"), (403, "user_banned")]
+AWAY = [
+    JSONResponse({"code": 429, "error_code": "over_request_rate_limit", "msg": "slow down"}, status_code=429),
+    JSONResponse({"msg": "broken"}, status_code=500),
+    JSONResponse({"msg": "away"}, status_code=503),
+]
+
+
+@asynccontextmanager
+async def signed_in(guarded: Site, account: Project) -> AsyncIterator[Page]:
+    account.role, account.tenant, account.answers, account.refreshed = "approver", "default", None, []
+    later(guarded, "expires_at = now()")
+    async with guarded.page("/console/approvals") as page:
+        await page.get_by_label("E-mail").fill("ana@firm.example")
+        await page.get_by_label("Password").fill("right")
+        await page.get_by_role("button", name="Sign in").nth(1).click()
+        await page.wait_for_url("**/console/approvals")
+        later(guarded, "expires_at = now() + interval '1 hour'")
+        yield page
+    account.answers = None
+
+
+async def test_the_project_is_asked_again_whether_an_account_still_may(guarded: Site, account: Project) -> None:
+    async with signed_in(guarded, account) as page:
+        assert not any(b"refresh-" in one for one in await kept(guarded))  # a dump of the database signs nobody in
+        await page.reload()
+        assert account.refreshed == []  # not before it is due
+        later(guarded, DUE)
+        account.role = "viewer"
+        answers = await asyncio.gather(*(page.request.get("/console/memory") for _ in range(8)))
+        assert {answer.status for answer in answers} == {200}
+        assert account.refreshed == ["refresh-0"]  # one of them asked, for all of them
+        await page.reload()
+        await expect(page.locator(".who")).to_contain_text("ana@firm.example · viewer")
+        later(guarded, DUE)
+        await page.reload()
+        assert account.refreshed == ["refresh-0", "refresh-1"]
+        # An account that was moved to another tenant is another account.
+        later(guarded, DUE)
+        account.tenant = "elsewhere"
+        await page.reload()
+        await expect(page).to_have_url(re.compile("/console/sign-in"))
+        assert await kept(guarded) == []
+
+
+@pytest.mark.parametrize(("status", "code"), GONE)
+async def test_an_account_that_is_disabled_or_removed_is_signed_out_in_the_middle_of_a_decision(
+    guarded: Site, account: Project, status: int, code: str
+) -> None:
+    number = await waiting(guarded, 20 + status % 100)
+    async with signed_in(guarded, account) as page:
+        await page.goto(f"/console/approvals/{number}")
+        account.answers = JSONResponse({"code": status, "error_code": code, "msg": "No"}, status_code=status)
+        later(guarded, DUE)
+        await page.get_by_role("button", name="Approve").click()
+        await expect(page.get_by_role("status")).to_contain_text("nothing was done")
+        assert (await human_approval_queue.get(number, runtime=guarded.runtime)).status == "pending"
+        account.answers = None
+        await page.goto("/console/approvals")  # it stays over
+        await expect(page).to_have_url(re.compile("/console/sign-in"))
+
+
+async def test_while_the_project_is_away_a_session_lasts_as_long_as_its_last_token(
+    guarded: Site, account: Project
+) -> None:
+    async with signed_in(guarded, account) as page:
+        for answer in AWAY:
+            account.answers = answer
+            later(guarded, DUE)
+            await page.goto("/console/memory")
+            await expect(page.locator(".who")).to_contain_text("ana@firm.example")
+            later(guarded, "proven_until = now() - interval '1 second'")
+            status = await page.goto("/console/memory")
+            assert status
+            assert status.status == 503
+            await expect(page.get_by_role("alert")).to_contain_text("does not answer")
+            account.answers = None
+            later(guarded, DUE)  # half a minute later
+            await page.goto("/console/memory")
+            await expect(page.locator(".who")).to_contain_text("ana@firm.example")
 
 
 async def test_a_form_from_elsewhere_decides_nothing(site: Site) -> None:

@@ -133,6 +133,9 @@ JSON_SCHEMA: tuple[Case, ...] = (
     ("several alternatives may fit, and only one later", {"anyOf": [{"maximum": 100}, {"multipleOf": 6}]}, {"oneOf": [{"maximum": 100}, {"multipleOf": 6}]}, False, True),
     ("a reference goes to an anchor", {**_closed(a={"$ref": "#t"}), "$defs": {"x": {"$anchor": "t", "type": "number"}}}, {**_closed(a={"$ref": "#t"}), "$defs": {"x": {"$anchor": "t", "type": "integer"}}}, False, True),
     ("a reference goes to an address inside", {"$id": "https://example.com/a", **_closed(a={"$ref": "t"}), "$defs": {"x": {"$id": "t", **NUMBER}}}, {"$id": "https://example.com/a", **_closed(a={"$ref": "t"}), "$defs": {"x": {"$id": "t", **TEXT}}}, False, False),
+    ("words change beside a reference to alternatives that hold each other", {**_cycle("integer", "boolean"), "title": "A"}, {**_cycle("integer", "boolean"), "title": "B", "x-order": {"$ref": "#/$defs/A"}}, False, True),
+    ("words change, and what is not understood refers to the same", {**_cycle("integer", "boolean"), "x": {"$ref": "#/$defs/A"}}, {**_cycle("integer", "boolean"), "x": {"$ref": "#/$defs/A", "description": "A"}}, True, True),
+    ("what is not understood refers to something else", {"$defs": {"A": TEXT}, "x": {"$ref": "#/$defs/A"}}, {"$defs": {"A": NUMBER}, "x": {"$ref": "#/$defs/A"}}, False, False),
     ("alternatives that hold each other change a type deep inside", _cycle("integer", "boolean"), _cycle("boolean", "number"), False, False),
 )  # fmt: skip
 

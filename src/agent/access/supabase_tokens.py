@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
+from weakref import WeakValueDictionary
 
 import httpx
 import jwt
@@ -45,6 +46,8 @@ class SupabaseTokens:
         self._fetched_at: float | None = None
         self._tried_at: float | None = None
         self._fetching = asyncio.Lock()
+        # Sessions whose account is being checked at this moment, by their cookie.
+        self.checking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def identity_of(self, token: str, *, runtime: Runtime) -> Identity:
         """Return whom a token stands for.

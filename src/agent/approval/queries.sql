@@ -127,10 +127,14 @@ SELECT q.* FROM agents.human_approval_queue q
  WHERE q.tenant_id = %(tenant_id)s AND q.thread_id = %(thread_id)s AND q.status <> 'edited'
  ORDER BY q.turn DESC, q.id DESC LIMIT 1
 
--- for_turn: every request of one turn, in the order of its calls
-SELECT * FROM agents.human_approval_queue
- WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s
- ORDER BY round, ordinal, id
+-- for_turn: every request of one turn, in the order of its calls; the index of calls leaves out those that an edit replaced
+WITH RECURSIVE asked AS (
+  SELECT * FROM agents.human_approval_queue
+   WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s AND status <> 'edited'
+  UNION ALL
+  SELECT o.* FROM asked n JOIN agents.human_approval_queue o ON o.tenant_id = %(tenant_id)s AND o.id = n.replaces
+)
+SELECT * FROM asked ORDER BY round, ordinal, id
 
 -- claim_notice: store a due notice once, whichever process finds it due; none for a request that is decided
 WITH claimed AS (

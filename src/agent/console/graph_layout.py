@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from markupsafe import Markup, escape
 
@@ -84,7 +85,18 @@ def layout(boxes: Sequence[Box], edges: Collection[tuple[str, str]]) -> Placed:
 def draw(
     boxes: Sequence[Box], edges: Collection[tuple[str, str]], *, label: str, chosen: str = "", scale: float = 1.0, flow: bool = False
 ) -> Markup:  # fmt: skip
-    """Return the graph as SVG. The lines of the `chosen` box stand out. With `flow` arrows lead from what is waited for to what waits."""
+    """Return the graph as SVG. The lines of the `chosen` box stand out. With `flow` arrows lead from what is waited for to what waits.
+
+    The last pictures are kept, because a page is fetched again and again.
+    """
+    same = tuple(box if isinstance(box.lines, tuple) else replace(box, lines=tuple(box.lines)) for box in boxes)
+    return _drawn(same, tuple(dict.fromkeys(edges)), label=label, chosen=chosen, scale=scale, flow=flow)
+
+
+@lru_cache(maxsize=16)
+def _drawn(
+    boxes: tuple[Box, ...], edges: tuple[tuple[str, str], ...], *, label: str, chosen: str, scale: float, flow: bool
+) -> Markup:
     placed = layout(boxes, edges)
     parts = [
         (
@@ -102,7 +114,7 @@ def draw(
             near=chosen in (one, other),
             flow=flow,
         )
-        for one, other in dict.fromkeys(edges)
+        for one, other in edges
         if one in placed.places and other in placed.places and one != other
     ]
     parts += [_box(box, placed.places[box.id], chosen=box.id == chosen) for box in boxes]

@@ -27,6 +27,17 @@ class Line:
     values: Sequence[float | None]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bin:
+    """Predictions that were nearly the same, and what came of them: shares from 0 to 1, the interval of the observed one, how many."""
+
+    predicted: float
+    observed: float
+    low: float
+    high: float
+    count: int
+
+
 def bars(labels: Sequence[str], lines: Sequence[Line], *, unit: str) -> Markup:
     """Return stacked bars: one for each label, with a part for each line."""
     totals = [sum(line.values[place] or 0.0 for line in lines) for place in range(len(labels))]
@@ -71,6 +82,39 @@ def curves(labels: Sequence[str], lines: Sequence[Line], *, unit: str) -> Markup
             )
         parts.append(f'<path class="s{kind}" d="{"".join(path)}"/>')
     return _svg(parts, f"at most {max(known, default=0):,.3g} {unit}", lines, unit)
+
+
+def calibration(bins: Sequence[Bin]) -> Markup:
+    """Return what was predicted against what was observed: on the diagonal both are the same. A larger dot stands for more runs."""
+    size, least = 220, 32
+
+    def at(share: float) -> float:
+        return least + max(0.0, min(share, 1.0)) * (size - least - 12)
+
+    def up(share: float) -> float:
+        return size - at(share)
+
+    parts = [f'<path class="diagonal" d="M{at(0)} {up(0)}L{at(1)} {up(1)}"/>']
+    for step in (0.0, 0.25, 0.5, 0.75, 1.0):
+        parts += [
+            f'<line class="gridline" x1="{at(0)}" x2="{at(1)}" y1="{up(step):.1f}" y2="{up(step):.1f}"/>',
+            f'<text x="{at(0) - 4}" y="{up(step) + 4:.1f}" text-anchor="end">{step:.0%}</text>',
+            f'<text x="{at(step):.1f}" y="{size - 14}" text-anchor="middle">{step:.0%}</text>',
+        ]
+    parts.append(f'<text x="{at(0.5)}" y="{size - 2}" text-anchor="middle">predicted</text>')
+    most = max((one.count for one in bins), default=1)
+    for one in bins:
+        radius = 2.5 + 4 * math.sqrt(one.count / most)
+        title = f"predicted {one.predicted:.0%}, observed {one.observed:.0%} ({one.low:.0%} to {one.high:.0%}) in {one.count:,} runs"
+        parts += [
+            f'<path class="s0" d="M{at(one.predicted):.1f} {up(one.low):.1f}L{at(one.predicted):.1f} {up(one.high):.1f}"/>',
+            f'<circle class="s0" cx="{at(one.predicted):.1f}" cy="{up(one.observed):.1f}" r="{radius:.1f}"><title>{title}</title></circle>',
+        ]
+    label = f"Observed against predicted success, {sum(one.count for one in bins):,} runs in {len(bins)} groups"
+    return Markup(  # noqa: S704  # it holds numbers only
+        f'<div class="legend"><span>observed, by what was predicted</span></div>'
+        f'<svg class="plot square" viewBox="0 0 {size} {size}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+    )
 
 
 def _svg(parts: Sequence[str], sentence: str, lines: Sequence[Line], unit: str) -> Markup:

@@ -84,7 +84,7 @@ def environment(groups: Sequence[Any]) -> Environment:
     )  # fmt: skip
     found.globals |= {"root": ROOT, "groups": groups, "asset": asset}
     found.filters |= {
-        "when": when, "moment": exact, "number": number, "seconds": seconds, "share": share, "count": count, "cell": cell,
+        "when": when, "moment": exact, "number": number, "figure": figure, "seconds": seconds, "share": share, "count": count, "cell": cell,
         "line": one_line, "as_it_is": as_it_is, "json": as_json, "left": left, "span": span, "segment": segment,
     }  # fmt: skip
     return found
@@ -241,6 +241,11 @@ def exact(value: datetime) -> str:
 def number(value: float | int | None, digits: int = 0) -> str:
     """Return a number with separators; a dash where there is none."""
     return NOTHING if value is None else f"{value:,.{digits}f}"
+
+
+def figure(value: float) -> str:
+    """Return a measurement with four figures."""
+    return f"{value:,.4g}" if abs(value) < 1e6 else f"{value:,.0f}"
 
 
 def seconds(value: float | None) -> str:

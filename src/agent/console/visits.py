@@ -55,7 +55,7 @@ async def visit_of(request: Request) -> Visit:
     callers: Callers = request.app.state.callers
     session = request.cookies.get(SESSION, "")
     if session:  # one that is over must not become the user of this machine
-        identity = await sessions.identity_of(session, runtime=callers.runtime)
+        identity = await sessions.identity_of(session, tokens=callers.tokens, runtime=callers.runtime)
     else:
         identity = await callers.identity_for(request)
     if not await callers.within_limit(identity):

@@ -44,6 +44,12 @@ class ServingSettings(BaseModel):
     console_hours: float = Field(
         12.0, gt=0, le=24 * 30, description="Hours for which somebody stays signed in to the console."
     )
+    console_recheck_minutes: float = Field(
+        5.0,
+        gt=0,
+        le=60,
+        description="Minutes after which the Supabase project is asked again whether an account that is signed in still may.",
+    )
     worker_slots: int = Field(
         8, ge=1, le=200, description="How many turns and approved actions one worker goes on with at the same time."
     )

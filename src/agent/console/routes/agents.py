@@ -28,7 +28,7 @@ async def every(request: Request, visit: Visitor) -> Response:
     matrix = {(cell["agent_name"], cell["task_type"] or ""): cell for cell in cells}
     return await page(
         request, visit, "agents.html", known=known[:_MOST_AGENTS], total=len(known), tasks=tasks, matrix=matrix,
-        names=sorted({cell["agent_name"] for cell in cells})[:_MOST_AGENTS], models=await service.models(),
+        names=sorted({cell["agent_name"] for cell in cells})[:_MOST_AGENTS], models=[_card(one) for one in await service.models()],
         insights=(found.get("insights") or [])[:_MOST_INSIGHTS],
     )  # fmt: skip
 
@@ -42,6 +42,17 @@ async def one(request: Request, name: Annotated[str, Path(max_length=200)], visi
     return await page(
         request, visit, "agent.html", name=name, known=status, figures=figures, plots=_plots(list(reversed(figures.get("trend") or [])))
     )  # fmt: skip
+
+
+# What a model card holds; one of an earlier version may lack some of it.
+_CARD = ("runs", "agents", "task_types", "data_from", "data_to", "tested_on", "coverage", "calibration", "between", "method", "reason", "richer_model", "training_seconds")  # fmt: skip
+
+
+def _card(model: dict[str, Any]) -> dict[str, Any]:
+    """Return a model with its card, and how well it predicted as a plot."""
+    card = dict.fromkeys(_CARD) | (model["card"] or {})
+    bins = [plots.Bin(predicted=one["predicted"], observed=one["observed"], low=one["interval"][0], high=one["interval"][1], count=one["n"]) for one in card["calibration"] or ()]  # fmt: skip
+    return {**model, "card": card, "plot": plots.calibration(bins) if bins else ""}
 
 
 def _plots(days: list[dict[str, Any]]) -> list[tuple[str, Markup]]:

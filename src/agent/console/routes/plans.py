@@ -115,8 +115,9 @@ async def compare(request: Request, run_id: RunId, visit: Visitor, *, every: Ann
 @router.post("/{run_id}/cancel", dependencies=needs("operator"))
 async def cancel(request: Request, run_id: RunId, visit: Visitor, form: Form) -> Response:
     """End a run with every step that runs."""
-    ended = await performers.orchestrator(visit.runtime).cancel(run_id)
-    return done(request, form, "The run is cancelled." if ended else "The run was over already.")
+    answer = await performers.orchestrator(visit.runtime).cancel(run_id)
+    said = "The run is cancelled." if answer.ended else "The run is cancelled, and has not ended yet."
+    return done(request, form, said if answer.cancelled else "The run was over already.")
 
 
 @router.post("/{run_id}/pause", dependencies=needs("operator"))

@@ -11,6 +11,7 @@ from fastapi.responses import RedirectResponse, Response
 from limits import parse
 
 from agent.access import keys, sessions, supabase_accounts
+from agent.access.supabase_accounts import AccountTokens
 from agent.api.callers import Callers
 from agent.api.guard import LOCAL_NAMES, host_name
 from agent.console.rendering import STATIC, ConsoleRoute, page
@@ -57,8 +58,8 @@ async def with_password(request: Request, form: Form) -> Response:
     """Begin a session with the password of an account of the Supabase project."""
     runtime = await _checked(request, form)
     try:
-        token = await supabase_accounts.with_password(form.get("email", ""), form.get("password", ""), runtime.settings)
-        return await _begin(request, form, await _session_of(request, token))
+        given = await supabase_accounts.with_password(form.get("email", ""), form.get("password", ""), runtime.settings)
+        return await _begin(request, form, await _session_of(request, given))
     except (NotAuthenticated, AccessDenied, ProviderUnavailable) as error:
         return await _form(request, next=local_path(form.get("next", ROOT)), wrong=str(error))
 
@@ -90,8 +91,8 @@ async def with_link(request: Request, next: Text = ROOT, code: Text = "") -> Res
             request, next=back, wrong="Open the link in the browser in which you asked for it, or ask for a new one."
         )
     try:
-        token = await supabase_accounts.with_link(code, verifier, runtime.settings)
-        response = await _begin(request, {"next": back}, await _session_of(request, token))
+        given = await supabase_accounts.with_link(code, verifier, runtime.settings)
+        response = await _begin(request, {"next": back}, await _session_of(request, given))
     except (NotAuthenticated, AccessDenied, ProviderUnavailable) as error:
         return await _form(request, next=back, wrong=str(error))
     response.delete_cookie(_LINK, path=ROOT)
@@ -139,10 +140,10 @@ async def _checked(request: Request, form: dict[str, str]) -> Runtime:
     return callers.runtime
 
 
-async def _session_of(request: Request, token: str) -> str:
+async def _session_of(request: Request, given: AccountTokens) -> str:
     callers: Callers = request.app.state.callers
-    identity = await callers.tokens.identity_of(token, runtime=callers.runtime)
-    return await sessions.begin(identity, runtime=callers.runtime)
+    identity = await callers.tokens.identity_of(given.access, runtime=callers.runtime)
+    return await sessions.begin(identity, refresh=given.refresh, runtime=callers.runtime)
 
 
 async def _begin(request: Request, form: dict[str, str], session: str) -> Response:

@@ -24,9 +24,11 @@ async def every(request: Request, visit: Visitor) -> Response:
     """Show channels, agents, outlets and conflicts."""
     service, viewer = AgentSyncService(visit.runtime), await viewer_of(visit.runtime)
     conflicts = [viewer.conflict(one) for one in await service.list_conflicts()]
+    # A decision is about the state as it is now: another conflict of the same state may have been decided since this one came up.
+    versions = {name: (await service.get_current_state(name)).version for name in {one.agent_id for one in conflicts}}
     return await page(
         request, visit, "sync.html", channels=await service.list_sync_channels(), agents=await service.list_agents(),
-        outlets=await service.list_outlets(), conflicts=conflicts, figures=await service.get_sync_statistics(None),
+        outlets=await service.list_outlets(), conflicts=conflicts, versions=versions, figures=await service.get_sync_statistics(None),
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import psycopg
 import structlog
 
+import agent.integration.schemas.boundaries as boundaries
 from agent.concurrency import background, end_tasks
 from agent.db import Connection, load_queries
 from agent.db.queries import fetch_all, fetch_one
@@ -107,6 +108,7 @@ class Records:
 
     async def write(self, write: Write, *, runtime: Runtime) -> Record:
         """Write a record through the cache, and return it. Raises `StateChanged` where `resolution` says so."""
+        await boundaries.check("record", write.kind, write.value, runtime=runtime)
         async with self.transaction(runtime=runtime) as transaction:
             return await transaction.write(write)
 
@@ -121,6 +123,7 @@ class Records:
     async def write_behind(self, write: Write, *, write_id: str | None = None, runtime: Runtime) -> Queued:
         """Keep a write that a worker applies soon. Readers see it at once. The same `write_id` again is not written twice."""
         check_write(write)
+        await boundaries.check("record", write.kind, write.value, runtime=runtime)
         row = await runtime.one(
             _QUERIES["queue_write"], kind=write.kind, key=write.key, value=as_json(write.value),
             base=None if write.base is MISSING else as_json(write.base), base_version=write.base_version,

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from agent.errors import InvalidInput
-from agent.integration.schemas.documents import MOST_PROBLEMS, json_of
+from agent.integration.schemas.documents import MOST_PROBLEMS, json_of, read_json
 
 # What a reader of the type on the right can take.
 _PROMOTED: Mapping[str, frozenset[str]] = {
     "long": frozenset({"int"}), "float": frozenset({"int", "long"}), "double": frozenset({"int", "long", "float"}),
     "string": frozenset({"bytes"}), "bytes": frozenset({"string"}),
 }  # fmt: skip
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NAMED = frozenset({"record", "enum", "fixed", "error"})
 
 
@@ -36,7 +38,7 @@ class AvroSchema:
             for other in others:
                 _names(avro_schema.parse_schema(other, known, _write_hint=False), known)
             parsed = _inlined(avro_schema.parse_schema(given, dict(known), _write_hint=False), known, set())
-            _check_unions(parsed)
+            _check(parsed)
         except (avro_schema.SchemaParseException, avro_schema.UnknownType, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:  # fmt: skip
             raise InvalidInput(f"The definition is no Avro schema: {type(error).__name__} {str(error)[:200]}") from None
         return cls(text=json.dumps(_without_hints(parsed)))
@@ -58,7 +60,7 @@ class AvroSchema:
         try:
             validate(data, self.schema, strict=True)
         except ValidationError as error:
-            return [str(one)[:300] for one in error.errors[:MOST_PROBLEMS]]
+            return [f"{one.field or 'the data'}: {json.dumps(one.datum, default=str)[:80]} is no {_kind(one.schema)}" for one in error.errors[:MOST_PROBLEMS]]  # fmt: skip
         except (RecursionError, TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
             return [f"the data: {type(error).__name__} {str(error)[:200]}"]
         return []
@@ -85,22 +87,15 @@ class AvroSchema:
 
 
 def _parsed(definition: Any) -> Any:
-    given = definition
-    if isinstance(given, str) and not given.isidentifier():
-        try:
-            given = json.loads(given)
-        except RecursionError:
-            raise InvalidInput("The definition is nested too deeply: send a flatter one.") from None
-        except ValueError:
-            raise InvalidInput("The definition is not JSON: send an object, or its JSON text.") from None
+    given = read_json(definition) if isinstance(definition, str) and not definition.isidentifier() else definition
     json_of(given)
     if not isinstance(given, dict | list | str):
         raise InvalidInput("An Avro schema is an object, a list of alternatives, or the name of a type.")
     return given
 
 
-def _check_unions(schema: Any) -> None:
-    """Raise `ValueError` for what Avro forbids and the parser takes: a union right inside another, or one with the same type twice."""
+def _check(schema: Any) -> None:
+    """Raise `ValueError` for what Avro forbids and the parser takes: in unions, names, fields and sizes."""
     inner: list[Any] = []
     if isinstance(schema, list):
         kinds = [one if isinstance(one, str) else "union" if isinstance(one, list) else one.get("name", one["type"]) for one in schema]  # fmt: skip
@@ -108,10 +103,18 @@ def _check_unions(schema: Any) -> None:
             raise ValueError("a union holds another union, or a type twice")
         inner = schema
     elif isinstance(schema, dict):
-        inner = [field["type"] for field in schema.get("fields", ())]
+        fields = schema.get("fields", ())
+        names = [field["name"] for field in fields]
+        parts = [*names, *schema.get("symbols", ()), *str(schema.get("name", "A")).split(".")]
+        wrong = next((one for one in parts if not _NAME.fullmatch(one)), None)
+        if wrong is not None or len(names) != len(set(names)):
+            raise ValueError("a record has a field twice" if wrong is None else f"{wrong[:50]!r} is no name")
+        if schema.get("type") == "fixed" and not 0 < schema["size"] < 2**31:
+            raise ValueError("the size of fixed is a positive number of bytes")
+        inner = [field["type"] for field in fields]
         inner += [schema.get(word) for word in ("type", "items", "values")]
     for one in inner:
-        _check_unions(one)
+        _check(one)
 
 
 def _inlined(schema: Any, known: Mapping[str, Any], used: set[str]) -> Any:

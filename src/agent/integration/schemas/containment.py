@@ -24,7 +24,7 @@ from agent.integration.schemas.json_keywords import (
     meaning,
     numbers,
     property_of,
-    same,
+    references_in,
     settled,
     strings,
     types,
@@ -84,6 +84,7 @@ class _Comparison:
     old: Side
     new: Side
     steps: int = 0
+    _same: set[str] = field(default_factory=set)
     _open: set[_Pair] = field(default_factory=set)
     _assumed: set[_Pair] = field(default_factory=set)
     _passed: set[_Pair] = field(default_factory=set)
@@ -105,16 +106,37 @@ class _Comparison:
         if depth > _MOST_DEPTH:
             raise _TooMuch
         old, new = _resolved(old, self.old), _resolved(new, self.new)
-        if is_nothing(old) or is_anything(new) or same(old, new):
+        if is_nothing(old) or is_anything(new):
             return
-        pair = (json.dumps(old, sort_keys=True, default=str), json.dumps(new, sort_keys=True, default=str))
+        pair = (_text(old), _text(new))
         self._spend(1 + (len(pair[0]) + len(pair[1])) // 1_000)
+        if self._is_same(*pair):
+            return
         if pair in self._failed:
             yield self._failed[pair]
         elif pair in self._open:
             self._assumed.add(pair)
         elif pair not in self._passed:
             yield from self._first_time(pair, as_object(old), new, place, depth + 1)
+
+    def _is_same(self, old: str, new: str) -> bool:
+        """Return whether two texts are equal, and all that they refer to as well, so that they mean the same in both documents."""
+        if old != new:
+            return False
+        waiting, seen = references_in(old), set[str]()
+        while waiting:
+            reference = waiting.pop()
+            if reference in seen or reference in self._same:
+                continue
+            seen.add(reference)
+            target, other = self.old.find(reference), self.new.find(reference)
+            text = _text(target)
+            self._spend(1 + len(text) // 1_000)
+            if target is None or text != _text(other):
+                return False
+            waiting += references_in(text)
+        self._same |= seen
+        return True
 
     def _first_time(self, pair: _Pair, old: dict[str, Any], new: Any, place: str, depth: int) -> Iterator[str]:
         self._open.add(pair)
@@ -185,7 +207,7 @@ class _Comparison:
         yield from self._negated(old, new, place, depth)
         yield from self._conditional(old, new, place, depth)
         for word in sorted(set(meaning(new)) - KNOWN):
-            if not same(old.get(word), new[word]):
+            if not self._is_same(_text(old.get(word)), _text(new[word])):
                 yield f"{place or 'the data'}: {word} is not the same"
         yield from self._typed(old, new, place, depth)
 
@@ -217,7 +239,7 @@ class _Comparison:
 
     def _conditional(self, old: dict[str, Any], new: dict[str, Any], place: str, depth: int) -> Iterator[str]:
         """Compare what holds under a condition: with what held under the same condition, or with all that was accepted."""
-        known = "if" in new and "if" in old and same(old["if"], new["if"])
+        known = "if" in new and "if" in old and self._is_same(_text(old["if"]), _text(new["if"]))
         rest = {key: value for key, value in old.items() if key not in ("if", "then", "else")} if known else old
         for word in ("then", "else"):
             if "if" in new and word in new:
@@ -301,6 +323,10 @@ class _Comparison:
                 yield f"{at(place, name)}: it demands more of the object now"
             else:
                 yield from self.compare(old[name], needs, at(place, name), depth)
+
+
+def _text(schema: Any) -> str:
+    return json.dumps(schema, sort_keys=True, default=str)
 
 
 def _branches(old: dict[str, Any]) -> list[Any] | None:
