@@ -165,6 +165,29 @@ async def test_pusher_js_is_told_how_many_subscribe_where_the_application_says_s
     assert (counts[:3], counts[-1]) == ([1, 2, 1], 0)
 
 
+async def test_laravel_echo_and_the_server_library_for_node_find_what_they_know(
+    runtime: Runtime, npm: Callable[..., Path]
+) -> None:
+    folder = npm("laravel-echo", "pusher-js", "pusher")
+    app = await apps.default(runtime=runtime)
+    secret = (await apps.credentials(app, runtime=runtime)).secret
+    people = [
+        (await keys.create(f"k{one}", person=one, role="viewer", runtime=runtime)).secret for one in ("ann", "bob")
+    ]
+    async with served(runtime) as http:
+        given = {"key": app.app_key, "secret": secret, "appId": str(app.app_id), "port": http.base_url.port}
+        process = await asyncio.create_subprocess_exec(
+            "node", str(CLIENTS / "laravel_echo.mjs"), json.dumps({**given, "auths": people, "folder": str(folder)}),
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        said, wrong = await process.communicate()
+    assert process.returncode == 0, wrong.decode()
+    assert json.loads(said) == {
+        "event": {"id": 1}, "whisper": {"by": "bob"}, "here": [{"name": "ann"}], "joining": {"name": "bob"}, "leaving": {"name": "bob"},
+        "refused": 403, "info": {"channels": {"news": {"subscription_count": 1}}}, "users": {"users": [{"id": "ann"}]}, "long": 413,
+    }  # fmt: skip
+
+
 async def test_webhooks_come_signed_and_the_library_of_the_receiver_believes_them(
     runtime: Runtime, library: Callable[..., pusher.Pusher]
 ) -> None:

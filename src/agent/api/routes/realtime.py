@@ -388,7 +388,8 @@ async def sign_subscription(
         raise AccessDenied("A channel private-person-... is of that person alone.")
     app = await apps.default(runtime=runtime)
     key = await apps.credentials(app, runtime=runtime)
-    data = json.dumps({"user_id": caller.person[: protocol.MOST_USER_ID]}) if protocol.kind_of(channel_name).presence else None  # fmt: skip
+    member = protocol.Member(caller.person[: protocol.MOST_USER_ID], {"name": caller.person[: protocol.MOST_USER_ID]})
+    data = json.dumps(member.as_dict()) if protocol.kind_of(channel_name).presence else None
     return ChannelAuth(auth=signatures.channel_auth(key, socket_id, channel_name, data), channel_data=data)
 
 
