@@ -1,11 +1,11 @@
-"""Which planted consonants are found in recordings of espeak-ng: on the sentences that the threshold was looked at with, and on held-out ones."""
+"""Which planted consonants are found in recordings of espeak-ng: on the sentences that the thresholds were looked at with, and on held-out ones."""
 
 from __future__ import annotations
 
 import subprocess
 import tempfile
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import which
@@ -22,24 +22,39 @@ PLANTED = (
     ("look at the light", "look at the right", "light"), ("look at the light", "wook at the light", "look"),
     ("my mother thanked them", "my mother sanked them", "thanked"), ("they choose a shoe", "they shoes a shoe", "choose"),
 )  # fmt: skip
-# The same with other words and in other voices, with which nothing was chosen.
-HELD_OUT = (
+# The same with other words and in other voices: the thresholds were chosen with these too.
+MORE_SEEN = (
     ("the fox jumped over a rock", "the fox jumped over a lock", "rock"), ("lucy washes her face", "lucy watches her face", "washes"),
     ("my uncle works in a factory", "my uncle vorks in a factory", "works"), ("change the sheets on friday", "change the seats on friday", "sheets"),
     ("never leave the village alone", "never leave the willage alone", "village"), ("the lion roared very loudly", "the rion roared very loudly", "lion"),
     ("they bought some yellow roses", "they bought some yellow loses", "roses"), ("shut the window before noon", "shut the rindow before noon", "window"),
 )  # fmt: skip
-UNSEEN = ("en-us+m7", "en-us+f3", "en-gb-scotland")
+# With these nothing was chosen.
+HELD_OUT = (
+    ("we drove over the river bridge", "we drobe over the river bridge", "drove"), ("a lazy dog slept all day", "a razy dog slept all day", "lazy"),
+    ("he shook the apple tree", "he sook the apple tree", "shook"), ("the water is warm today", "the vater is warm today", "water"),
+    ("her brother rides a horse", "her brother lides a horse", "rides"), ("thank you for the lovely soup", "sank you for the lovely soup", "thank"),
+    ("he fed the chickens early", "he ped the chickens early", "fed"), ("nobody saw the yellow van", "nobody saw the yellow wan", "van"),
+)  # fmt: skip
+MORE_VOICES, UNSEEN_VOICES = ("en-us+m7", "en-us+f3", "en-gb-scotland"), ("en-us+m3", "en-us+f5", "en-gb-x-rp")
 
 
 @dataclass(slots=True)
 class Counts:
-    """Words said wrongly, how many of them were found, recordings, and right words that were blamed."""
+    """Words said wrongly, how many of them were found (surely, perhaps), recordings, and right words that were blamed (surely, perhaps)."""
 
     planted: int = 0
     found: int = 0
+    perhaps_found: int = 0
     recordings: int = 0
     blamed: int = 0
+    perhaps_blamed: int = 0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.found} and perhaps {self.perhaps_found} more of {self.planted} found, {self.blamed} right words blamed and "
+            f"{self.perhaps_blamed} perhaps in {self.recordings} recordings"
+        )
 
 
 def measure(report: Report) -> None:
@@ -47,13 +62,16 @@ def measure(report: Report) -> None:
     if which("espeak-ng") is None:
         report.note("no espeak-ng: recordings were not looked at")
         return
-    seen, unseen = _listened(PLANTED, ("en-us",)), _listened(HELD_OUT, UNSEEN)
-    reached = "; ".join(f"{name}: {one.found} of {one.planted} found, {one.blamed} right words blamed in {one.recordings} recordings" for name, one in (("seen", seen), ("held out", unseen)))  # fmt: skip
+    seen = _listened(PLANTED, ("en-us",)), _listened(MORE_SEEN, MORE_VOICES)
+    unseen = _listened(HELD_OUT, UNSEEN_VOICES)
+    reached = "; ".join(
+        f"{name}: {one}" for name, one in zip(("seen", "seen too", "held out"), (*seen, unseen), strict=True)
+    )
     report.bar(
         "planted consonants in recordings",
-        bar="some found, no right word blamed",
+        bar="some found, no right word surely blamed",
         reached=reached,
-        ok=seen.found > 0 and unseen.found > 0 and seen.blamed + unseen.blamed == 0,
+        ok=unseen.found > 0 and not sum(one.blamed for one in (*seen, unseen)),
     )
 
 
@@ -61,19 +79,28 @@ def _listened(sentences: Sequence[tuple[str, str, str]], voices: Sequence[str]) 
     counts = Counts()
     for voice in voices:
         for text in dict.fromkeys(text for text, _, _ in sentences):
-            counts.blamed += len(_wrong_words(text, text, voice))
-            counts.recordings += 1
+            _count(counts, _wrong_words(text, text, voice), "")
         for text, said, word in sentences:
-            words = _wrong_words(text, said, voice)
             counts.planted += 1
-            counts.recordings += 1
-            counts.found += word in words
-            counts.blamed += len(words - {word})
+            _count(counts, _wrong_words(text, said, voice), word)
     return counts
 
 
-def _wrong_words(text: str, said: str, voice: str) -> set[str]:
-    return {one.word for one in compare_audio(text, _spoken(said, voice)).mistakes}
+def _count(counts: Counts, heard: Mapping[str, bool], planted: str) -> None:
+    counts.recordings += 1
+    for word, sure in heard.items():
+        counts.found += sure and word == planted
+        counts.perhaps_found += not sure and word == planted
+        counts.blamed += sure and word != planted
+        counts.perhaps_blamed += not sure and word != planted
+
+
+def _wrong_words(text: str, said: str, voice: str) -> dict[str, bool]:
+    """Return each word that is said to be wrong, and whether that is sure."""
+    heard: dict[str, bool] = {}
+    for one in compare_audio(text, _spoken(said, voice)).mistakes:
+        heard[one.word] = heard.get(one.word, False) or one.sure
+    return heard
 
 
 def _spoken(text: str, voice: str) -> str:

@@ -52,14 +52,15 @@ def wav(*, channels: int = 1, width: int = 2, rate: int = 16_000, seconds: float
 @pytest.mark.parametrize(
     ("text", "said", "mistakes"),
     [
-        ("A very big fish", "a very big fish", []), ("A very big fish", "a wery big fish", [("very", "V", "W")]),
-        ("The ship sailed away", "the ship sailed away", []), ("I think it is a red rabbit", "i think it is a wed rabbit", [("red", "R", "W")]),
+        ("A very big fish", "a very big fish", []), ("A very big fish", "a wery big fish", [("very", "V", "W", True)]),
+        ("The ship sailed away", "the ship sailed away", []), ("The ship sailed away", "the sip sailed away", [("ship", "SH", "S", False)]),
+        ("I think it is a red rabbit", "i think it is a wed rabbit", [("red", "R", "W", True)]),
     ],
 )  # fmt: skip
 async def test_a_planted_wrong_sound_is_found_and_a_right_one_is_not_blamed(spoken, text, said, mistakes) -> None:  # type: ignore[no-untyped-def]
     found = await SpeechAnalysisAgent("s").execute("analyze_speech", {"text": text, "audio": spoken(said)})
-    assert [(one["word"], one["expected"], one["heard"]) for one in found["mistakes"]] == mistakes
-    assert found["score"] == (1 if not mistakes else round(1 - 1 / found["phonemes"], 4))
+    assert [(one["word"], one["expected"], one["heard"], one["sure"]) for one in found["mistakes"]] == mistakes
+    assert found["score"] == round(1 - sum(sure for *_, sure in mistakes) / found["phonemes"], 4)
 
 
 @pytest.mark.parametrize(

@@ -30,16 +30,20 @@ _WORD = re.compile(r"[a-z']+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mistake:
-    """A sound that was expected (None: it was added) and the one that was heard (None: it was left out)."""
+    """A sound that was expected (None: it was added) and the one that was heard (None: it was left out).
+
+    Not `sure`: it may have been right; let the word be said once more, and correct nothing.
+    """
 
     word: str
     expected: str | None
     heard: str | None
+    sure: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """How near an utterance is to a text; `score` is the share of expected sounds that were right."""
+    """How near an utterance is to a text; `score` is the share of expected sounds that were not surely wrong."""
 
     score: float
     sounds: int

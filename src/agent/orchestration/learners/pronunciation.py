@@ -1,7 +1,7 @@
 """Finds sounds in a recording that are not those of the text, with PocketSphinx (the extra `speech`): offline, English, one sentence.
 
     recording, 16,000 samples a second -> aligned with the text as it should sound -> aligned with every word also as it may be said wrongly
-    -> each of these words alone: it counts only if the recording is clearly more probable with it
+    -> each of these words alone: it counts only if the recording is clearly more probable with it, and is sure if it is very much more
 
 It hears consonants that are replaced by a clearly different one (w for v, w for r). It does not judge vowels, voicing (t for d) or th,
 which the model cannot tell apart reliably: a mistake that is not found is no praise.
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 MOST_SECONDS, MOST_WORDS, MOST_AUDIO = 30, 40, 4_000_000
 _RATE, _LEAST_RATE, _MOST_RATE = 16_000, 8_000, 96_000
-# How much more probable a recording must be, in nats, before a sound counts as wrong: a right word that is blamed does more harm than a wrong
-# one that is overheard. Of right recordings in six voices of espeak-ng one in eight reaches 45 for some word, and one in sixty reaches 80.
-_CLEARLY = 75.0
+# How much more probable a recording must be with a wrong sound, in nats, before that is said, and before it is sure: a right word that is
+# blamed does harm. `python -m benchmarks plans` prints how many are found and blamed with these.
+_PERHAPS, _SURELY = 30.0, 75.0
 _QUIET = 300  # of 32,767
 _SCALE = 1024  # the library's scores are shifted by ten bits
 _CONFUSED: Mapping[str, str] = {
@@ -100,14 +100,15 @@ def compare_audio(text: str, audio: str) -> Comparison:
     variants = [one for word in known if word not in _SMALL for one in variants_of(word, known[word])]
     heard = _score(words, known, variants, samples)
     suspected = [] if heard is None else heard[1]
-    found = [
-        one
-        for one in suspected
-        if (alone := _score(words, known, [one], samples)) and one in alone[1] and alone[0] - plain[0] > _CLEARLY
-    ]
+    mistakes = []
+    for one in suspected:
+        alone = _score(words, known, [one], samples)
+        if alone and one in alone[1] and (clearly := alone[0] - plain[0]) > _PERHAPS:
+            sure = clearly > _SURELY
+            mistakes.append(Mistake(word=one.word, expected=one.expected, heard=one.heard, sure=sure))
     sounds = sum(len(known[word][0]) for word in words)
-    mistakes = [Mistake(word=one.word, expected=one.expected, heard=one.heard) for one in found]
-    return Comparison(score=round(1 - len(mistakes) / sounds, 4), sounds=sounds, mistakes=mistakes)
+    wrong = sum(one.sure for one in mistakes)
+    return Comparison(score=round(1 - wrong / sounds, 4), sounds=sounds, mistakes=mistakes)
 
 
 def variants_of(word: str, known: Sequence[Said]) -> list[Variant]:
