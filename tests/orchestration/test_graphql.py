@@ -45,7 +45,9 @@ async def ask(runtime: Runtime, query: str, **variables: Any) -> dict[str, Any]:
     return await execute(query, variables, None, runtime)
 
 
-async def test_runs_come_in_pages_each_once_the_newest_first(runtime: Runtime, runs: list[str]) -> None:
+async def test_runs_come_in_pages_each_once_the_newest_first(
+    runtime: Runtime, runs: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
     query = "query ($after: ID, $status: PlanStatus) { plans(limit: 2, after: $after, status: $status) { runs { id status } next } }"
     found, after = [], None
     for _ in range(4):
@@ -59,6 +61,7 @@ async def test_runs_come_in_pages_each_once_the_newest_first(runtime: Runtime, r
     assert failed == {"runs": [{"id": runs[2], "status": "failed"}], "next": None}
     for wrong, message in (("nonsense", "number of no run"), (str(UUID(int=1)), "no run")):
         assert message in (await ask(runtime, query, after=wrong))["errors"][0]["message"]
+    assert not caplog.records  # what a client asks for wrongly fills no log
 
 
 async def test_a_run_has_its_steps_tries_times_and_events(runtime: Runtime, runs: list[str]) -> None:

@@ -103,7 +103,18 @@ def _schema_of(one: registry.SchemaSummary) -> PlatformSchema:
     )  # fmt: skip
 
 
-SCHEMA = strawberry.federation.Schema(
+class _Schema(strawberry.federation.Schema):
+    """Logs faults of the server only: what a client did wrong, with its query, is the client's."""
+
+    def process_errors(self, errors: list[Any], execution_context: Any = None) -> None:
+        """Log the errors that nobody raised for the client to read."""
+        faults = [
+            one for one in errors if one.original_error is not None and not isinstance(one.original_error, AgentError)
+        ]
+        super().process_errors(faults, execution_context)
+
+
+SCHEMA = _Schema(
     query=Query,
     extensions=[
         lambda: QueryDepthLimiter(max_depth=_MOST_DEPTH), lambda: MaxTokensLimiter(max_token_count=_MOST_TOKENS),

@@ -185,6 +185,6 @@ def _center(view: RunView, states: Mapping[str, str]) -> int:
 def _graph(view: RunView, states: Mapping[str, str], around: int, chosen: int | None, zoom: str) -> Picture:
     steps = view.steps
     return graph_of(
-        steps, lines=lambda at: (f"{steps[at].agent_id} {steps[at].action}", states[steps[at].id]), kind=lambda at: states[steps[at].id],
+        steps, lines=lambda at: (f"{steps[at].action} · {steps[at].agent_id or 'asks'}", states[steps[at].id]), kind=lambda at: states[steps[at].id],
         href=lambda at: f"{ROOT}/plans/{view.run.id}/steps/{at}", around=around, chosen=chosen, scale=ZOOMS.get(zoom, 1.0),
     )  # fmt: skip
