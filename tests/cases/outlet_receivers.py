@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,61 +13,35 @@ from uuid import uuid4
 
 import aio_pika
 from redis.asyncio import Redis
+from tests.integration.redis_server import RedisServer
 
+from agent.testing.processes import free_port
 from agent.testing.realtime_server import RealtimeServer
 
 TARGET = "events"
 _RABBITMQ = "/usr/lib/rabbitmq/bin/rabbitmq-server"  # the one in PATH changes to a user of its own
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
-
-
 class RedisReceiver:
-    """Debian's Redis in a folder, which it keeps over a restart."""
+    """A reader of a stream."""
 
     kind, target = "redis", TARGET
 
     def __init__(self, folder: Path) -> None:
-        self.port, self.folder = free_port(), folder
-        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.server = RedisServer(folder)
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"sync_redis_url": self.url}
+        return {"sync_redis_url": self.server.url}
 
     async def start(self) -> None:
-        self.process = subprocess.Popen(
-            [
-                "redis-server",
-                "--port",
-                str(self.port),
-                "--dir",
-                str(self.folder),
-                "--appendonly",
-                "yes",
-                "--appendfsync",
-                "always",
-                "--save",
-                "",
-            ],
-            stdout=subprocess.DEVNULL,
-        )
-        for _ in range(200):
-            try:
-                with socket.create_connection(("127.0.0.1", self.port), timeout=0.1):
-                    return
-            except OSError:
-                await asyncio.sleep(0.02)
+        self.server.start()
 
     async def stop(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        self.server.kill()
 
     async def took(self) -> list[dict[str, Any]]:
-        async with Redis.from_url(self.url) as client:
+        async with Redis.from_url(self.server.url) as client:
             return [json.loads(fields[b"event"]) for _, fields in await client.xrange(TARGET)]
 
 
