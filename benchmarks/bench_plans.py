@@ -8,13 +8,14 @@ from pathlib import Path
 
 from agent.runtime import open_runtime
 from agent.testing.cluster import Cluster
-from benchmarks.plans import kills, learners, rates, times
+from benchmarks.plans import kills, learners, rates, speech, times
 from benchmarks.report import Report
 
 
 async def measure(report: Report) -> None:
     logging.disable(logging.WARNING)
     learners.measure(report)
+    speech.measure(report)
     cluster = Cluster()
     try:
         rates.measure(report, cluster.database(cluster.template("blank")))

@@ -23,6 +23,7 @@ from agent.integration.database_sync.records import Records, name_of
 from agent.runtime import Runtime, open_runtime
 from agent.testing.cluster import Cluster
 from agent.testing.served import served
+from benchmarks.access_traces import hit_ratio, lessons, without_pattern
 from benchmarks.report import Report
 
 READS, ROUNDS = 2_000, 7
@@ -62,12 +63,30 @@ async def measure(report: Report) -> None:
     try:
         runtime = await open_runtime(cluster.database(cluster.template("blank")))
         try:
+            _ahead(report)
             await _cache(report, runtime)
             await _realtime(report, runtime)
         finally:
             await runtime.close()
     finally:
         cluster.close()
+
+
+def _ahead(report: Report) -> None:
+    """Judge loading ahead by the second half of traces, of which the first half is learnt."""
+    trace, none = lessons(20_000, seed=1), without_pattern(20_000, seed=1)
+    (without, _), (ahead, loaded) = (hit_ratio(trace, size=100, ahead=one) for one in (False, True))
+    report.bar(
+        "cache hits with loading ahead, of learners who go through lessons", bar="more than without",
+        reached=f"{ahead:.1%} of {without:.1%} without, {loaded:.2f} loaded a read", ok=ahead > without,
+    )  # fmt: skip
+    same = hit_ratio(none, size=100, ahead=True) == hit_ratio(none, size=100, ahead=False)
+    report.bar(
+        "loading ahead, of reads without a pattern",
+        bar="nothing is loaded",
+        reached="nothing" if same else "something",
+        ok=same,
+    )
 
 
 async def _cache(report: Report, runtime: Runtime) -> None:

@@ -13,6 +13,7 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 from tests.console.conftest import Opened, Site
 
+import agent.orchestration.saved_templates.store as templates
 from agent.access import keys
 from agent.analytics import AnalyticsService
 from agent.analytics.models import train_all
@@ -26,6 +27,7 @@ from agent.monitoring.records import Check, Finding
 from agent.operations import approvals, feedback, lessons, saved_views, suggestions
 from agent.operations.approvals import HumanDecision
 from agent.optimization import SelfLearningOrchestrationService
+from agent.orchestration.saved_templates.design import read_design
 from agent.orchestration.standard import standard_orchestrator
 from agent.sync.service import AgentSyncService
 from agent.threads import threads
@@ -45,7 +47,7 @@ ROUTES = sorted(
 NO_PAGES = {
     "/console/static/{name}", "/console/live", "/console/chat/streams/{stream_id}", "/console/sign-in/link",
     "/console/chat/{thread_id}/{turn}/{round_}/{ordinal}/rows.csv", "/console/chat/{thread_id}/{turn}/suggestions/{place}/rows.csv",
-    "/console/plans/{run_id}/compare",
+    "/console/plans/{run_id}/compare", "/console/workflows/{template_id}/template.json", "/console/integration/schema",
 }  # fmt: skip
 
 
@@ -101,13 +103,19 @@ async def planted(open_site: Opened) -> tuple[Site, list[str]]:
             {"id": "two", "agentId": "tutor-agent-x", "action": "no_such<img src=x>", "dependencies": ["one<script>"]},
         ],
     })  # fmt: skip
+    design = {
+        "summary": HOSTILE,
+        "plan": {"id": "p", "agentId": "x", "steps": [{"id": "<b id=planted>", "input": {HOSTILE: HOSTILE}}]},
+    }
+    template = await templates.create("<b id=planted>", read_design(design), runtime=runtime)
+    await templates.save(template, HOSTILE, runtime=runtime)
     service = SelfLearningOrchestrationService(runtime)
     pattern = (await service.list_patterns())[0]
     change = await service.generate_optimization(pattern.pattern_id, {"agent_id": "<b id=planted>"})
     values = {
         "approval_id": waiting["approval_id"], "memory_id": memory.id, "execution_id": read["execution_id"], "alert_id": alert.id,
         "run_id": learned.id, "thread_id": answer.thread_id, "turn": 2, "round_": steps[-1].round, "ordinal": steps[-1].ordinal,
-        "place": 0, "name": quote(agent, safe=""), "channel_id": channel.channel_id, "number": 0, "optimization_id": change.optimization_id,
+        "place": 0, "name": quote(agent, safe=""), "channel_id": channel.channel_id, "number": 0, "key": "template%3Alearning-session", "template_id": template, "version": 1, "optimization_id": change.optimization_id,
     }  # fmt: skip
     paths = [
         path.format_map({**values, "run_id": run} if "plans" in path else values)

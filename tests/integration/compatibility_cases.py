@@ -32,6 +32,7 @@ def _cycle(first: str, second: str) -> dict[str, Any]:
     return {"$defs": defined, "oneOf": [{"$ref": "#/$defs/A"}, {"$ref": "#/$defs/B"}]}
 
 
+DRAFT_7 = "http://json-schema.org/draft-07/schema#"
 TEXT, NUMBER, INTEGER = {"type": "string"}, {"type": "number"}, {"type": "integer"}
 PARTLY = {"type": "object", "properties": {"a": TEXT}, "additionalProperties": TEXT}
 PARTLY_B = {"type": "object", "properties": {"a": TEXT, "b": TEXT}, "additionalProperties": TEXT}
@@ -133,6 +134,11 @@ JSON_SCHEMA: tuple[Case, ...] = (
     ("several alternatives may fit, and only one later", {"anyOf": [{"maximum": 100}, {"multipleOf": 6}]}, {"oneOf": [{"maximum": 100}, {"multipleOf": 6}]}, False, True),
     ("a reference goes to an anchor", {**_closed(a={"$ref": "#t"}), "$defs": {"x": {"$anchor": "t", "type": "number"}}}, {**_closed(a={"$ref": "#t"}), "$defs": {"x": {"$anchor": "t", "type": "integer"}}}, False, True),
     ("a reference goes to an address inside", {"$id": "https://example.com/a", **_closed(a={"$ref": "t"}), "$defs": {"x": {"$id": "t", **NUMBER}}}, {"$id": "https://example.com/a", **_closed(a={"$ref": "t"}), "$defs": {"x": {"$id": "t", **TEXT}}}, False, False),
+    ("an encoding is demanded, which draft 7 checks", {"$schema": DRAFT_7, "type": "string"}, {"$schema": DRAFT_7, "type": "string", "contentEncoding": "base64"}, False, True),
+    ("an encoding is noted, which draft 2020-12 does not check", TEXT, {"type": "string", "contentEncoding": "base64"}, True, True),
+    ("words change beside a reference to alternatives that hold each other", {**_cycle("integer", "boolean"), "title": "A"}, {**_cycle("integer", "boolean"), "title": "B", "x-order": {"$ref": "#/$defs/A"}}, False, True),
+    ("words change, and what is not understood refers to the same", {**_cycle("integer", "boolean"), "x": {"$ref": "#/$defs/A"}}, {**_cycle("integer", "boolean"), "x": {"$ref": "#/$defs/A", "description": "A"}}, True, True),
+    ("what is not understood refers to something else", {"$defs": {"A": TEXT}, "x": {"$ref": "#/$defs/A"}}, {"$defs": {"A": NUMBER}, "x": {"$ref": "#/$defs/A"}}, False, False),
     ("alternatives that hold each other change a type deep inside", _cycle("integer", "boolean"), _cycle("boolean", "number"), False, False),
 )  # fmt: skip
 

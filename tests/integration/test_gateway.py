@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import httpx
 import pytest
+from limits import parse
 from tests.integration.served import serving
 
 from agent.access import keys
 from agent.integration import integration_manager
 from agent.integration.gateway import store
 from agent.integration.gateway.endpoints import Endpoint, Options, Table
+from agent.integration.gateway.rates import Rates
 from agent.runtime import Runtime
+from agent.testing.processes import served_process
 
 LEVEL = {"type": "object", "properties": {"data": {}, "definition": {"type": "object"}, "schema_type": {"type": "string"}}, "required": ["data"], "additionalProperties": False}  # fmt: skip
 
@@ -122,6 +127,51 @@ async def test_another_process_sees_a_change_within_a_second(runtime: Runtime) -
     assert [one.path for one in (await store.table(runtime=runtime)).endpoints] == ["/x"]
 
 
+async def test_what_the_document_of_the_endpoints_says_is_so(runtime: Runtime) -> None:
+    number = {
+        "type": "object",
+        "properties": {"data": {"type": "integer"}, "definition": {"type": "object"}},
+        "required": ["data"],
+    }
+    request = {"rename": {"page": "data"}, "set": {"definition": {"maximum": 9}}}
+    typed = {
+        "agent": "schema_validator",
+        "task": "validate",
+        "role": "viewer",
+        "parameters": number,
+        "request": request,
+    }
+    await create(runtime, path="/rows/by", method="GET", **typed)
+    await create(runtime, path="/rows/{page}", method="GET", **typed)
+    await create(runtime, path="/rows", method="POST", **typed)
+    async with serving(runtime) as client:
+        document = (await client.get("/gateway/openapi.json")).json()
+        for path in ("/rows/by?page=7", "/rows/7"):
+            assert (await client.get(f"/gateway/v1{path}")).json()["valid"] is True
+        for wrong in ("/rows/by", "/rows/by?page=x", "/rows/by?page=7.5", "/rows/by?page=", "/rows/1e3"):
+            assert (await client.get(f"/gateway/v1{wrong}")).status_code == 422, wrong
+        assert (await client.post("/gateway/v1/rows", json={"page": 7})).json()["valid"] is True
+        assert (await client.post("/gateway/v1/rows", json={"page": "7"})).status_code == 422
+    operations = [one for path in document["paths"].values() for one in path.values()]
+    assert len({one["operationId"] for one in operations}) == 3
+    by = document["paths"]["/v1/rows/by"]["get"]["parameters"]
+    assert {"name": "page", "in": "query", "required": True, "schema": {"type": "integer"}} in by
+    assert document["paths"]["/v1/rows/{page}"]["get"]["parameters"][0]["schema"] == {"type": "integer"}
+    assert document["paths"]["/v1/rows"]["post"]["requestBody"]["required"] is True
+    assert "Problem" in document["components"]["schemas"]
+
+
+@pytest.mark.parametrize(("kind", "text", "value"), [
+    ("integer", "-3", -3), ("integer", "9" * 19, "9" * 19), ("integer", "3.0", "3.0"), ("number", "-0.5", -0.5), ("number", "nan", "nan"),
+    ("number", "1e9", "1e9"), ("boolean", "true", True), ("boolean", "1", "1"), ("string", "7", "7"), (["integer"], "7", "7"), ("integer", "٣", "٣"),
+])  # fmt: skip
+def test_what_stands_in_an_address_gets_the_type_that_the_schema_names(kind: Any, text: str, value: Any) -> None:
+    options = Options(parameters={"properties": {"x": {"type": kind}}})
+    endpoint = Endpoint(version="v1", path="/a", method="GET", agent="a", task="t", options=options, role="viewer")
+    found = endpoint.typed({"x": text, "y": "1"})
+    assert (found, type(found["x"])) == ({"x": value, "y": "1"}, type(value))
+
+
 def test_what_is_written_out_comes_before_a_parameter() -> None:
     def endpoint(path: str) -> Endpoint:
         return Endpoint(version="v1", path=path, method="GET", agent="a", task=path, options=Options(), role="viewer")
@@ -131,3 +181,39 @@ def test_what_is_written_out_comes_before_a_parameter() -> None:
     assert {path: None if one is None else (one.endpoint.task, dict(one.values)) for path, one in found.items()} == {
         "/a/b": ("/a/b", {}), "/a/z": ("/a/{x}", {"x": "z"}), "/a/b/c": ("/{y}/b/c", {"y": "a"}), "/a/b/d": ("/a/{x}/d", {"x": "b"}), "/a": None, "/a//d": None,
     }  # fmt: skip
+
+
+async def test_a_rate_holds_over_processes_and_what_one_does_not_use_another_gets(
+    runtime: Runtime, tmp_path: Path
+) -> None:
+    await create(runtime, **checks("/few/{level}", rate_limit="30/minute"))
+    path = "/gateway/v1/few/1"
+    async with served_process(runtime.settings, folder=tmp_path) as (_, other), serving(runtime) as own:
+        asked = [ask for _ in range(30) for ask in (own.get(path), other.get(f"/api/v1/integration{path}"))]
+        answers = await asyncio.gather(*asked)
+    statuses = [one.status_code for one in answers]
+    assert (statuses.count(200), statuses.count(429)) == (30, 30)
+    waits = [int(one.headers["retry-after"]) for one in answers if one.status_code == 429]
+    assert 1 <= min(waits) <= max(waits) <= 64
+
+
+async def test_in_no_period_there_are_more_requests_than_the_rate_and_a_lease_is_not_lost(runtime: Runtime) -> None:
+    rate, period, passed = parse("40/second"), 1.0, []
+    processes = [Rates() for _ in range(3)]
+
+    async def ask_on(rates: Rates, pause: float) -> None:
+        while monotonic() < until:
+            before = monotonic()
+            if await rates.retry_after("r/u", rate, runtime=runtime) is None:
+                passed.append((before, monotonic()))
+            await asyncio.sleep(pause)
+
+    until = monotonic() + 3.5
+    await asyncio.gather(*(ask_on(rates, pause) for rates, pause in zip(processes, (0.001, 0.004, 0.03), strict=True)))
+    latest = [after for _, after in passed]
+    for began, _ in passed:  # those that surely passed within one period
+        assert sum(1 for before, after in passed if began <= before and after < began + period) <= 40
+    assert len(latest) >= 100  # of about 140 at this rate
+    # Another tenant and another user have their own.
+    assert await processes[0].retry_after("r/other", rate, runtime=runtime) is None
+    assert await processes[0].retry_after("r/u", rate, runtime=runtime.for_tenant("other")) is None

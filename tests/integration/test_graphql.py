@@ -14,7 +14,7 @@ async def test_a_query_gets_what_it_names_and_of_its_tenant_only(runtime: Runtim
     await integration_manager.execute("schema_validator", "register", register, runtime=runtime)
     await integration_manager.coordinator.run("user_sync", {"user_id": "1"}, runtime=runtime)
     stranger = (await keys.create("stranger", role="viewer", runtime=runtime.for_tenant("other"))).secret
-    query = "{ agents { name status } schemas { schemaName newest } runs(limit: 5) { planId status steps } workflows { name } }"
+    query = "{ agents { name status } schemas { schemaName newest } runs(limit: 5) { planId status steps { id } } workflows { name } }"
     async with serving(runtime) as client:
         data = (await client.post("/graphql", json={"query": query})).json()["data"]
         theirs = (await client.post("/graphql", json={"query": query}, headers={"Authorization": f"Bearer {stranger}"})).json()["data"]  # fmt: skip

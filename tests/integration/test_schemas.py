@@ -219,6 +219,39 @@ def test_protobuf_data_is_judged_in_its_json_form() -> None:
         assert [one.partition(":")[0] for one in schema.problems(wrong)] == [place]
 
 
+def test_where_no_alternative_fits_the_nearest_is_told() -> None:
+    made = {
+        "type": "object",
+        "properties": {"action": {"const": "made"}, "at": {"type": "object", "required": ["place"]}},
+        "required": ["action", "at"],
+    }
+    gone = {
+        "type": "object",
+        "properties": {"action": {"const": "gone"}},
+        "required": ["action"],
+        "additionalProperties": False,
+    }
+    schema = read_schema("json_schema", {"oneOf": [{"type": "string"}, gone, made]})
+    assert schema.problems({"action": "made", "at": {}}) == [
+        'at: "place" is a required property (by the nearest of several alternatives)'
+    ]
+    large = schema.problems({"action": "made", "at": {}, "more": "x" * 5_000})
+    assert large == ['at: "place" is a required property (by the nearest of several alternatives)']
+    assert "x" * 80 not in str(schema.problems("x" * 5_000) + schema.problems(["x" * 5_000]))
+
+
+def test_a_dialect_is_known_by_either_address() -> None:
+    for dialect in (
+        "https://json-schema.org/draft-07/schema#",
+        "http://json-schema.org/draft/2020-12/schema",
+        "http://json-schema.org/schema#",
+        "http://json-schema.org/draft-04/schema",
+    ):
+        assert read_schema("json_schema", {"$schema": dialect, "type": "string"}).problems(1) == [
+            'the data: 1 is not of type "string"'
+        ]
+
+
 def test_protobuf_files_are_read_with_what_they_import() -> None:
     line = 'syntax = "proto3"; package shop.lines; import "shop/unit.proto"; message Line { uint32 count = 1; shop.Unit unit = 2; }'
     files = {"shop/line.proto": line, "shop/unit.proto": 'syntax = "proto3"; package shop; enum Unit { PIECE = 0; }'}

@@ -170,7 +170,7 @@ async def test_a_plan_inside_a_plan_gives_its_results_and_ends_with_it(
             while worker.at_work < 2:
                 await asyncio.sleep(0.01)
         if way == "cancel":
-            assert await orchestrator.cancel(await store.find("deep", runtime=runtime))
+            assert (await orchestrator.cancel(await store.find("deep", runtime=runtime))).ended
         async with asyncio.timeout(3):
             assert not (await going).success
             while worker.cancelled < 2:
@@ -210,7 +210,7 @@ async def test_a_plan_is_paused_and_resumed_by_whoever_is_there_with_the_time_th
             )
         )["over"] is False:  # type: ignore[index]
             await asyncio.sleep(0.05)
-        assert await orchestrator.cancel(run_id)  # also while nobody runs it
+        assert (await orchestrator.cancel(run_id)).cancelled  # also while nobody runs it
         assert not (await again).success
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from contextlib import suppress
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -14,9 +13,10 @@ import pytest
 
 from agent import circuits
 from agent.errors import InvalidInput, NotFound
-from agent.orchestration import AgentOrchestrator, BaseAgent, NonRetryable, store
+from agent.orchestration import AgentOrchestrator, BaseAgent, Cancellation, NonRetryable, read_plan, store
 from agent.orchestration.attempts import attempt
-from agent.runtime import Runtime
+from agent.runtime import Runtime, open_runtime
+from agent.settings import Settings
 
 
 class Worker(BaseAgent):
@@ -145,7 +145,9 @@ async def test_the_timeout_of_a_plan_is_kept_also_by_an_agent_that_does_not_end(
     assert not result.success
     assert result.fallback is None  # its time was over as well
     assert set(result.results) == {"quick"}
-    assert result.errors == {"hang": "The plan did not end within its timeout of 700 ms."}
+    assert result.errors == {
+        "hang": "The plan did not end within its timeout of 700 ms. Agents that have not ended although they were cancelled: 'hang'."
+    }
     result = await orchestrator.orchestrate({**plan, "fallbackPlan": {"steps": [step("f")], "timeout": 5000}})
     assert result.success
     assert set(result.results) == {"f"}
@@ -155,29 +157,28 @@ async def test_an_attempt_never_begins_while_the_one_before_still_runs(orchestra
     monkeypatch.setattr("agent.orchestration.attempts._END_SECONDS", 0.5)
 
     class Stubborn(BaseAgent):
-        """Ends so many seconds after it was cancelled, and notes how many of its runs lived at the same time."""
+        """Goes on for some turns after it was cancelled, and notes how many of its runs lived at the same time."""
 
         alive = most = begun = 0
+        turns = 5
 
         async def execute(self, action: str, input: dict[str, Any], **context: Any) -> Any:  # noqa: A002
             self.alive, self.begun = self.alive + 1, self.begun + 1
-            self.most = max(self.most, self.alive)
-            ends = time.monotonic() + input["seconds"]
-            try:
-                while time.monotonic() < ends:
-                    with suppress(asyncio.CancelledError):
-                        await asyncio.sleep(0.01)
-            finally:
-                self.alive -= 1
+            self.most, after = max(self.most, self.alive), 0
+            while after < self.turns:
+                try:
+                    await asyncio.sleep(0 if after else 0.01)
+                    after += bool(after)
+                except asyncio.CancelledError:
+                    after = 1
+            self.alive -= 1
 
     slow, stuck = Stubborn("slow"), Stubborn("stuck")
+    stuck.turns = 1_000_000_000
     for one in (slow, stuck):
         await orchestrator.register_agent(one)
     policy = {"timeout": 50, "retryPolicy": {"maxRetries": 2, "backoffMs": 1}}
-    steps = [
-        {"id": name, "agentId": name, "input": {"seconds": seconds}, **policy}
-        for name, seconds in (("slow", 0.2), ("stuck", 1.2))
-    ]
+    steps = [{"id": name, "agentId": name, **policy} for name in ("slow", "stuck")]
     result = await orchestrator.orchestrate({"id": "p", "steps": steps})
     assert (slow.begun, slow.most) == (3, 1)  # each retry waited until the one before had ended
     assert (stuck.begun, stuck.most) == (1, 1)
@@ -186,11 +187,12 @@ async def test_an_attempt_never_begins_while_the_one_before_still_runs(orchestra
     assert {one.name: one.error for one in await circuits.listed(runtime=runtime)}["agent stuck: stuck"] == "AgentStuck"
     assert stuck.alive == 1
     context = {"run_id": result.run_id, "step_id": "stuck"}  # as if this process took the same run again
-    again = partial(attempt, stuck, "stuck", {"seconds": 0.0}, seconds=None, report=_unheard, context=context)
+    again = partial(attempt, stuck, "stuck", {}, seconds=0.05, report=_unheard, context=context)
     monkeypatch.setattr("agent.orchestration.attempts._END_SECONDS", 0.01)
     assert (await again()).stuck
     assert stuck.begun == 1
     monkeypatch.setattr("agent.orchestration.attempts._END_SECONDS", 10)
+    stuck.turns = 5
     assert not (await again()).stuck
     assert (stuck.begun, stuck.most) == (2, 1)  # the first one ended while the second waited
 
@@ -205,10 +207,56 @@ async def test_somebody_cancels_a_plan_with_all_its_steps(orchestrator: AgentOrc
     await started.wait()
     run_id = await store.find("long", runtime=runtime)
     other = AgentOrchestrator(runtime)  # any process may
-    assert await other.cancel(run_id, "enough")
+    assert await other.cancel(run_id, "enough") == Cancellation(cancelled=True)
     result = await asyncio.wait_for(running, 5)
     assert (result.success, result.errors, result.fallback) == (False, {"hang": "enough"}, None)
-    assert not await other.cancel(run_id)
+    assert await other.cancel(run_id) == Cancellation(cancelled=False)
+
+
+async def test_a_cancellation_says_whether_every_run_below_has_ended(orchestrator: AgentOrchestrator, worker: Worker, settings: Settings) -> None:  # fmt: skip
+    started = asyncio.Event()
+    orchestrator.on("step:started", lambda event: started.set() if event["stepId"] == "hang" else None)
+    plan: dict[str, Any] = {
+        "id": "level3",
+        "steps": [step("hang", "hang", input={"ends": True}), step("other", "hang", input={"ends": True})],
+    }
+    for level in (2, 1, 0):
+        plan = {
+            "id": f"level{level}",
+            "steps": [{"id": "below", "plan": plan}, step("beside", "hang", input={"ends": True})],
+        }
+    running = asyncio.create_task(orchestrator.orchestrate(plan))
+    await asyncio.wait_for(started.wait(), 5)
+    elsewhere = await open_runtime(settings)  # another process, which knows no agent
+    try:
+        other = AgentOrchestrator(elsewhere)
+        run_id = await store.find("level0", runtime=elsewhere)
+        answer = await other.cancel(run_id, "enough")
+        assert (answer.cancelled, answer.ended) == (True, True)
+        rows = await elsewhere.all(
+            "select plan_id, status, error from agents.plans where tenant_id = %(tenant_id)s order by plan_id"
+        )
+        assert [(row["plan_id"], row["status"]) for row in rows] == [(f"level{at}", "cancelled") for at in range(4)]
+        left = await elsewhere.one(
+            "select count(*) as n from agents.plan_steps where tenant_id = %(tenant_id)s and status = 'running'"
+        )
+        assert left == {"n": 0}
+        assert (await asyncio.wait_for(running, 5)).errors is not None
+
+        dead = await store.begin(
+            read_plan({"id": "dead", "steps": [step("a")]}), runtime=elsewhere
+        )  # whoever began it died
+        assert dead is not None
+        answer = await other.cancel(dead.run_id, wait_seconds=0.1)
+        assert (answer.cancelled, answer.ended, answer.running) == (True, False, [dead.run_id])
+        await elsewhere.execute(
+            "update agents.plans set lease_until = now() where tenant_id = %(tenant_id)s and id = %(id)s",
+            id=dead.run_id,
+        )
+        answer = await other.cancel(dead.run_id)
+        assert (answer.cancelled, answer.ended) == (True, True)
+    finally:
+        await elsewhere.close()
 
 
 async def test_an_idempotency_key_runs_a_plan_once(orchestrator: AgentOrchestrator, worker: Worker) -> None:
@@ -284,6 +332,25 @@ async def test_a_wide_plan_leaves_the_connections_to_others(orchestrator: AgentO
     result = await running
     assert result.success
     assert len(result.results["join"].data["got"]) == 400
+
+
+async def test_what_was_skipped_gave_nothing_to_inputs_conditions_and_lists(orchestrator: AgentOrchestrator) -> None:
+    def of(path: str, **more: Any) -> dict[str, Any]:
+        return {"$from": path, **more}
+
+    plan = {"id": "p", "steps": [
+        step("which", "echo", input={"left": True}), step("left", "echo", input={"text": "l"}, when=of("which.left")),
+        step("right", "echo", input={"text": "r", "list": [1]}, when=of("which.left", equals=False)),
+        step("join", "echo", input={"left": of("left.text"), "right": of("right.text")}),
+        step("never", "echo", when=of("right.text.deeper")), step("always", "echo", when=of("right.text", equals=None)),
+        step("each", "echo", forEach=of("right.list"), input={"n": of("$item")}), step("behind", "echo", input={"all": of("each")}),
+        step("typo", "echo", input={"x": of("left.nothing")}),
+    ]}  # fmt: skip
+    result = await orchestrator.orchestrate(plan)
+    assert {name: one.data for name, one in result.results.items()} == {
+        "which": {"left": True}, "left": {"text": "l"}, "join": {"left": "l", "right": None}, "always": {}, "each": [], "behind": {"all": []},
+    }  # fmt: skip
+    assert set(result.errors or {}) == {"typo"}
 
 
 async def test_inputs_and_conditions_name_what_earlier_steps_gave(orchestrator: AgentOrchestrator) -> None:

@@ -53,7 +53,7 @@ def wav(*, channels: int = 1, width: int = 2, rate: int = 16_000, seconds: float
     ("text", "said", "mistakes"),
     [
         ("A very big fish", "a very big fish", []), ("A very big fish", "a wery big fish", [("very", "V", "W")]),
-        ("The ship sailed away", "the ship sailed away", []), ("The ship sailed away", "the sip sailed away", [("ship", "SH", "S")]),
+        ("The ship sailed away", "the ship sailed away", []), ("I think it is a red rabbit", "i think it is a wed rabbit", [("red", "R", "W")]),
     ],
 )  # fmt: skip
 async def test_a_planted_wrong_sound_is_found_and_a_right_one_is_not_blamed(spoken, text, said, mistakes) -> None:  # type: ignore[no-untyped-def]

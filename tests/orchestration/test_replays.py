@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from agent.access import keys
+from agent.audit.log import audit_log
 from agent.errors import InvalidInput, NotFound
 from agent.orchestration import AgentOrchestrator, BaseAgent, read_plan, schedules, store, views
 from agent.orchestration.definitions import digests_of, joined, split
@@ -125,6 +126,65 @@ async def test_a_plan_begins_by_itself_once_at_each_time_for_who_scheduled_it(ru
         await schedules.unschedule("daily", runtime=runtime)
 
 
+@pytest.mark.parametrize(("cron", "zone", "after", "expected"), [
+    ("30 2 * * *", "Europe/Berlin", "2026-03-28T12:00", ["29 01:30", "30 00:30"]),  # 02:30 is not there on the 29th: 03:30
+    ("30 2 * * *", "Europe/Berlin", "2026-10-24T12:00", ["25 00:30", "26 01:30"]),  # 02:30 is there twice on the 25th
+    ("*/30 * * * *", "Europe/Berlin", "2026-10-25T00:00", ["25 00:30", "25 01:00", "25 01:30", "25 02:00"]),
+    ("0 * * * *", "Europe/Berlin", "2026-03-28T23:30", ["29 00:00", "29 01:00", "29 02:00"]),
+    ("0 6 * * *", "America/New_York", "2026-03-07T00:00", ["07 11:00", "08 10:00"]),
+    ("15 2 * * *", "Australia/Lord_Howe", "2026-04-04T00:00", ["04 15:45", "05 15:45"]),  # half an hour is put back
+    ("0 0 29 2 *", "UTC", "2026-03-01T00:00", ["29 00:00"]),
+])  # fmt: skip
+def test_a_schedule_follows_the_clocks_of_its_time_zone(cron: str, zone: str, after: str, expected: list[str]) -> None:
+    found, at = [], datetime.fromisoformat(after).replace(tzinfo=UTC)
+    for _ in expected:
+        at = schedules.next_time(cron, at, zone)
+        found.append(f"{at:%d %H:%M}")
+    assert found == expected
+
+
+@pytest.mark.parametrize("zone", ["", "Mars/Base", "../etc/passwd", "/etc/localtime", "Europe", "x" * 300, "\0"])
+def test_a_time_zone_that_is_none_is_refused(zone: str) -> None:
+    with pytest.raises(InvalidInput, match="no time zone"):
+        schedules.next_time("0 6 * * *", BEGAN, zone)
+
+
+async def test_schedules_and_limits_are_audited_and_their_runs_are_not(runtime: Runtime) -> None:
+    plan = {"id": "p", "steps": [{"id": "a", "agentId": "w"}]}
+    name = "n" * 200
+    await schedules.schedule(
+        name, plan, "0 6 * * *", time_zone="Asia/Tokyo", runtime=runtime.for_tenant(runtime.tenant_id, user="ana")
+    )
+    for _ in range(2):  # a long name hides no time
+        await runtime.execute(
+            "update agents.plan_schedules set next_at = next_at - interval '3 days' where tenant_id = %(tenant_id)s"
+        )
+        assert await schedules.begin_due(runtime=runtime) == 1
+    await schedules.schedule(name, {**plan, "id": "q"}, "0 7 * * *", runtime=runtime)
+    await schedules.unschedule(name, runtime=runtime)
+    orchestrator = AgentOrchestrator(runtime)
+    await orchestrator.limit_agent("w", 3)
+    await orchestrator.limit_agent("w", None)
+    rows = await runtime.all(
+        "select subject, event, key, content from agents.audit_unsealed where subject like %(subject)s order by id",
+        subject="plan%",
+    )
+    assert [(row["subject"], row["event"]) for row in rows] == [
+        ("plan_schedules", "inserted"), ("plan_schedules", "updated"), ("plan_schedules", "deleted"),
+        ("plan_agent_limits", "inserted"), ("plan_agent_limits", "deleted"),
+    ]  # fmt: skip
+    first, second = rows[0]["content"], rows[1]["content"]
+    assert (rows[0]["key"], first["requested_by"], first["time_zone"], second["cron"]) == (
+        [name],
+        "ana",
+        "Asia/Tokyo",
+        "0 7 * * *",
+    )
+    assert set(first["definition"]) == {"sha256"}  # a plan's inputs are nobody's to read there
+    assert first["definition"] != second["definition"]
+    assert (await audit_log.verify(runtime=runtime)).whole
+
+
 @pytest.mark.parametrize("cron", ["", "* * * *", "* * * * * *", "61 * * * *", "@daily", "0 0 31 2 *", "x" * 300, "; drop table", "*/0 * * * *"])  # fmt: skip
 def test_a_time_that_is_none_is_refused(cron: str) -> None:
     with pytest.raises(InvalidInput):
@@ -204,7 +264,9 @@ async def test_runs_are_paused_compared_and_scheduled_over_http(runtime: Runtime
         assert (await client.get(f"/api/plans/{batch['run_ids'][0]}/comparison")).json() == pair
         assert (await client.post(f"/api/plans/{run_id}/pause")).json() == {"changed": False}
         assert (await client.post(f"/api/plans/{uuid4()}/resume")).status_code == 404
-        scheduled = await client.put("/api/plans/schedules/nightly", json={"plan": plan, "cron": "0 3 * * *"})
+        scheduled = await client.put(
+            "/api/plans/schedules/nightly", json={"plan": plan, "cron": "0 3 * * *", "time_zone": "Europe/Rome"}
+        )
         assert scheduled.json()["plan_id"] == "speech"
         assert (await client.put("/api/plans/schedules/x", json={"plan": plan, "cron": "never"})).status_code == 422
         assert (await client.put("/api/plans/limits/speech-agent-1", json={"most": 2})).status_code == 204

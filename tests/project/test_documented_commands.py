@@ -342,7 +342,17 @@ def _plan(place: Place, words: list[str]) -> list[str]:
     place.once("plans", lambda: _plans_run(place))
     if words[1:2] == ["unschedule"]:
         place.run(
-            "plans", "schedule", words[2], "parallel-analysis", "-p", "learnerId=ana", "--cron", "0 6 * * *", code=0
+            "plans",
+            "schedule",
+            words[2],
+            "parallel-analysis",
+            "-p",
+            "learnerId=ana",
+            "--cron",
+            "0 6 * * *",
+            "--time-zone",
+            "Europe/Berlin",
+            code=0,
         )
     return [str(place.folder / one) if one == "plan.json" else one for one in words]
 

@@ -120,6 +120,18 @@ async def test_a_subscriber_that_never_acknowledges_is_bounded_named_and_delays_
     assert seen == list(range(1, 11))
 
 
+async def test_readers_at_once_never_hold_more_than_may_be_pending(runtime: Runtime) -> None:
+    service = AgentSyncService(runtime)
+    channel = await channel_of(service, "one", terms={"max_ack_pending": 2, "ack_wait_seconds": 60.0})
+    for number in range(30):
+        await service.publish_sync_event(channel, event(number))
+    for done in range(10):
+        found = await asyncio.gather(*(service.fetch_events("one", channel, limit=10) for _ in range(8)))
+        held = [one.sequence for reading in found for one in reading.events]
+        assert held == [2 * done + 1, 2 * done + 2]
+        await service.acknowledge_events("one", channel, held)
+
+
 async def test_the_time_to_acknowledge_counts_from_when_the_handler_gets_the_event(runtime: Runtime) -> None:
     service = AgentSyncService(runtime)
     channel = await channel_of(service, "r", terms={"ack_wait_seconds": 0.5})

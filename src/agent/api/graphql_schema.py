@@ -7,24 +7,21 @@ the extra `graphql` brings its library. Other graphs can refer to a schema and a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 import strawberry
 from strawberry.extensions import MaxAliasesLimiter, MaxTokensLimiter, QueryDepthLimiter
 from strawberry.scalars import JSON
-from strawberry.types import Info
 
 import agent.integration.schemas.registry as registry
 import agent.integration.service as service
+from agent.api.graphql_plans import BUDGET, MOST_ROWS, Budget, Context, PlanQuery, PlanRun, run_of
 from agent.errors import AgentError
 from agent.integration import integration_manager
 from agent.orchestration import views
-from agent.orchestration.records import RunRecord
 from agent.runtime import Runtime
 
-Context = Info[Runtime, None]
-_MOST_DEPTH, _MOST_TOKENS, _MOST_ALIASES, _MOST_ROWS = 8, 1_000, 20, 200
+_MOST_DEPTH, _MOST_TOKENS, _MOST_ALIASES = 8, 1_000, 20
 
 
 @strawberry.type(description="An integration agent.")
@@ -64,31 +61,8 @@ class WorkflowTemplate:
     tasks: list[str]
 
 
-@strawberry.federation.type(keys=["id"], description="A run of a plan or workflow.")
-class PlanRun:
-    """A run."""
-
-    id: strawberry.ID
-    plan_id: str
-    status: str
-    error: str | None
-    created_at: datetime
-    duration: float
-
-    @strawberry.field(description="Its steps, with what they gave.")
-    async def steps(self, info: Context) -> JSON:
-        """Return the steps of the run."""
-        found = await views.run(str(self.id), runtime=info.context)
-        return JSON([{"id": one.id, "status": one.status, "attempts": one.attempts, "output": one.output, "error": one.error} for one in found.steps])  # fmt: skip
-
-    @classmethod
-    async def resolve_reference(cls, info: Context, id: strawberry.ID) -> PlanRun:  # noqa: A002  # the key's name
-        """Return what another graph refers to."""
-        return _run_of((await views.run(str(id), runtime=info.context)).run)
-
-
 @strawberry.type(description="What can be read.")
-class Query:
+class Query(PlanQuery):
     """The read side."""
 
     @strawberry.field(description="The integration agents, with their health.")
@@ -101,7 +75,7 @@ class Query:
     @strawberry.field(description="The registered schemas.")
     async def schemas(self, info: Context) -> list[PlatformSchema]:
         """Return the schemas."""
-        return [_schema_of(one) for one in await registry.listed(limit=_MOST_ROWS, runtime=info.context)]
+        return [_schema_of(one) for one in await registry.listed(limit=MOST_ROWS, runtime=info.context)]
 
     @strawberry.field(description="The endpoints of the gateway, as their OpenAPI document.")
     async def endpoints(self, info: Context) -> JSON:
@@ -117,8 +91,9 @@ class Query:
     @strawberry.field(description="The newest runs of plans and workflows.")
     async def runs(self, info: Context, limit: int = 20) -> list[PlanRun]:
         """Return the newest runs."""
-        found = await views.runs(limit=max(1, min(limit, _MOST_ROWS)), runtime=info.context)
-        return [_run_of(one) for one in found]
+        found = await views.runs(limit=max(1, min(limit, MOST_ROWS)), runtime=info.context)
+        BUDGET.get().take(rows=len(found))
+        return [run_of(one) for one in found]
 
 
 def _schema_of(one: registry.SchemaSummary) -> PlatformSchema:
@@ -128,13 +103,18 @@ def _schema_of(one: registry.SchemaSummary) -> PlatformSchema:
     )  # fmt: skip
 
 
-def _run_of(one: RunRecord) -> PlanRun:
-    return PlanRun(
-        id=strawberry.ID(str(one.id)), plan_id=one.plan_id, status=one.status, error=one.error, created_at=one.created_at, duration=one.duration
-    )  # fmt: skip
+class _Schema(strawberry.federation.Schema):
+    """Logs faults of the server only: what a client did wrong, with its query, is the client's."""
+
+    def process_errors(self, errors: list[Any], execution_context: Any = None) -> None:
+        """Log the errors that nobody raised for the client to read."""
+        faults = [
+            one for one in errors if one.original_error is not None and not isinstance(one.original_error, AgentError)
+        ]
+        super().process_errors(faults, execution_context)
 
 
-SCHEMA = strawberry.federation.Schema(
+SCHEMA = _Schema(
     query=Query,
     extensions=[
         lambda: QueryDepthLimiter(max_depth=_MOST_DEPTH), lambda: MaxTokensLimiter(max_token_count=_MOST_TOKENS),
@@ -145,6 +125,7 @@ SCHEMA = strawberry.federation.Schema(
 
 async def execute(query: str, variables: Mapping[str, Any] | None, operation: str | None, runtime: Runtime) -> dict[str, Any]:  # fmt: skip
     """Answer a query as GraphQL over HTTP has it: `data`, and `errors` if there are some."""
+    BUDGET.set(Budget())
     done = await SCHEMA.execute(query, variable_values=dict(variables or {}), operation_name=operation, context_value=runtime)  # fmt: skip
     answer: dict[str, Any] = {"data": getattr(done, "data", None)}
     if done.errors:

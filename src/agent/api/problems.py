@@ -60,7 +60,7 @@ class Problem(BaseModel):
 
 _ANSWER = {
     "description": "What went wrong, and the next step.",
-    "content": {_TYPE: {"schema": Problem.model_json_schema()}},
+    "content": {_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
 # What every route can answer besides its own; FastAPI would document its own form of 422.
 RESPONSES: dict[int | str, dict[str, Any]] = {"default": _ANSWER, 422: _ANSWER}
@@ -90,7 +90,15 @@ def status_of(error: AgentError) -> int:
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error of `app` as a problem."""
+    """Answer every error of `app` as a problem, and describe problems once in its OpenAPI document."""
+    described = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = described()
+        document["components"]["schemas"].setdefault("Problem", Problem.model_json_schema())
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI documents it
 
     @app.exception_handler(AgentError)
     async def _agent_error(request: Request, error: AgentError) -> JSONResponse:

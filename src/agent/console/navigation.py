@@ -25,6 +25,7 @@ from agent.console.routes import (
     sign_in,
     sync,
     views,
+    workflows,
 )
 from agent.console.visits import ROOT
 
@@ -72,6 +73,7 @@ GROUPS = (
             Entry(name="Alerts", path=f"{ROOT}/alerts", key="w", router=alerts.router, badge="alerts"),
             Entry(name="Agents", path=f"{ROOT}/agents", key="n", router=agents.router),
             Entry(name="Plans", path=f"{ROOT}/plans", key="p", router=plans.router),
+            Entry(name="Workflows", path=f"{ROOT}/workflows", key="f", router=workflows.router),
             Entry(name="Sync", path=f"{ROOT}/sync", key="y", router=sync.router),
             Entry(name="Improve", path=f"{ROOT}/improve", key="i", router=improve.router),
             Entry(name="Integration", path=f"{ROOT}/integration", key="t", router=integration.router),

@@ -1,23 +1,24 @@
 """Draws steps as a graph and runs in time, as SVG. Pure.
 
-Of a very large plan, the steps around one of them are drawn: a picture of thousands of boxes shows nobody anything.
+Of a very large plan, the steps around one of them are drawn: a picture of thousands of boxes shows nobody anything. Many steps that wait for
+the same ones, and for which the same ones wait, are one box, which says how many they are and how they do.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from markupsafe import Markup, escape
 
-from agent.console.graph_layout import Box, draw
+from agent.console.graph_layout import Box, draw, shortened
 from agent.console.rendering import seconds
 from agent.orchestration.timeline import Bar, Timeline
 from agent.text.visible import one_line
 
-MOST_BOXES, NEAR_BOXES, MOST_BARS = 600, 120, 600
+MOST_BOXES, NEAR_BOXES, MOST_BARS, _MANY_ALIKE = 600, 120, 600, 9
 _ROW, _LEFT, _WIDTH, _RIGHT, _HEAD = 24, 176, 688, 64, 24
 _TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 21600, 43200, 86400)  # fmt: skip
 _MOST_TICKS = 9
@@ -34,9 +35,10 @@ class Drawn(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """A picture, and how many of the plan's steps it shows."""
+    """A picture, how many of the plan's steps it shows, and in how many boxes."""
 
     svg: Markup
+    boxes: int
     shown: int
     of: int
 
@@ -49,19 +51,50 @@ def graph_of(
 
     Of too many steps, those near the one at the place `around` are drawn.
     """
-    places = range(len(steps)) if len(steps) <= MOST_BOXES else _near(steps, around)
-    first = {step.id: str(at) for at, step in reversed(list(enumerate(steps)))}
+    groups = _alike(steps, chosen)
+    places = list(range(len(steps))) if len(steps) <= MOST_BOXES else _near(steps, around)
+    drawn = set(places)
+    first = {step.id: str(groups.get(at, at)) for at, step in reversed(list(enumerate(steps)))}
+    members: dict[int, list[int]] = {}
+    for at in places:
+        members.setdefault(groups.get(at, at), []).append(at)
     boxes = [
-        Box(id=str(at), title=steps[at].id or "(no name)", kind=kind(at), lines=lines(at), href=href(at))
-        for at in places
-    ]
-    edges = [(str(at), first[one]) for at in places for one in steps[at].dependencies if one in first]
-    label = f"{len(boxes)} steps; an arrow leads from a step to what waits for it"
+        Box(id=str(at), title=steps[at].id or "(no name)", kind=kind(at), lines=lines(at), href=href(at)) if len(same) == 1
+        else Box(id=str(at), title=f"{len(same)} like {steps[same[0]].id}", kind=_worst([kind(one) for one in same]), lines=_together([lines(one) for one in same]), href=href(same[0]))
+        for at, same in members.items()
+    ]  # fmt: skip
+    edges = [(str(groups.get(at, at)), first[one]) for at in places for one in steps[at].dependencies if one in first]
+    label = f"{len(drawn)} steps; an arrow leads from a step to what waits for it"
     svg = draw(boxes, edges, label=label, chosen="" if chosen is None else str(chosen), scale=scale, flow=True)
-    return Picture(svg=svg, shown=len(boxes), of=len(steps))
+    shown = len(drawn)
+    return Picture(svg=svg, boxes=len(boxes), shown=shown, of=len(steps))
 
 
-def _near(steps: Sequence[Drawn], around: int) -> Collection[int]:
+def _alike(steps: Sequence[Drawn], chosen: int | None) -> dict[int, int]:
+    """Return for each step of many that stand between the same others the place of the first of them. The chosen one stands for itself."""
+    behind: dict[str, list[str]] = {}
+    for step in steps:
+        for one in step.dependencies:
+            behind.setdefault(one, []).append(step.id)
+    found: dict[tuple[Sequence[str], Sequence[str]], list[int]] = {}
+    for at, step in enumerate(steps):
+        if at != chosen and (step.dependencies or step.id in behind):
+            found.setdefault((tuple(sorted(step.dependencies)), tuple(sorted(behind.get(step.id, ())))), []).append(at)
+    return {at: same[0] for same in found.values() if len(same) >= _MANY_ALIKE for at in same}
+
+
+def _worst(kinds: Sequence[str]) -> str:
+    """Return how a box of several steps looks: as the one that needs most attention."""
+    return next((one for one in ("failed", "cancelled", "running", "waiting", "skipped") if one in kinds), kinds[0])
+
+
+def _together(lines: Sequence[Sequence[str]]) -> Sequence[str]:
+    """Return the lines of a box of several steps: what the first does, and how many of them are in which state."""
+    states = Counter(one[-1] for one in lines if len(one) > 1)
+    return (lines[0][0], ", ".join(f"{number} {state}" for state, number in states.most_common())) if states else (lines[0][0],)  # fmt: skip
+
+
+def _near(steps: Sequence[Drawn], around: int) -> list[int]:
     """Return the places of the steps that stand nearest to one, along what waits for what."""
     place = {step.id: at for at, step in enumerate(steps)}
     beside: Mapping[int, list[int]] = {at: [] for at in range(len(steps))}
@@ -141,7 +174,7 @@ def _bar(bar: Bar, row: int, scale: float, href: str) -> str:
     mark = {"failed": "✗ ", "cancelled": "✗ ", "running": "… "}.get(bar.status, "")
     kind = f"{bar.status}{' critical' if bar.critical else ''}"
     return (
-        f'<a href="{escape(href)}"><title>{escape(told)}</title><text x="8" y="{y + 15}">{escape(one_line(bar.id, 24))}</text>'
+        f'<a href="{escape(href)}"><title>{escape(told)}</title><text x="8" y="{y + 15}">{escape(shortened(bar.id, 24))}</text>'
         f'<rect class="bar {escape(kind)}" x="{x:.1f}" y="{y + 4}" width="{wide:.1f}" height="14" rx="3"/>'
         f'<text class="small" x="{x + wide + 6:.1f}" y="{y + 15}">{mark}{took}</text></a>'
     )

@@ -11,6 +11,9 @@ from agent.errors import InvalidInput
 
 Platform = Literal["backend", "frontend", "roblox"]
 PLATFORMS: tuple[Platform, ...] = get_args(Platform)
+# Which agent brings data to a platform.
+RECEIVERS: Mapping[Platform, str] = {"backend": "database_sync", "frontend": "ui_sync", "roblox": "studio_bridge"}
+RECEIVED_BY: Mapping[str, Platform] = {agent: platform for platform, agent in RECEIVERS.items()}
 # Other words for a platform that people use.
 _ALSO: Mapping[str, Platform] = {"dashboard": "frontend", "studio": "roblox", "database": "backend"}
 

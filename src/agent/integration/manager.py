@@ -19,13 +19,14 @@ from typing import Any
 import psycopg
 import structlog
 
+import agent.integration.schemas.boundaries as boundaries
 from agent.concurrency import end_tasks
 from agent.db import load_queries
 from agent.errors import AgentError, ConfigurationError, NotFound
 from agent.integration.base import BaseIntegrationAgent
 from agent.integration.circuits import phases
 from agent.integration.coordinator import IntegrationCoordinator
-from agent.integration.events import IntegrationEvent
+from agent.integration.events import RECEIVED_BY, IntegrationEvent
 from agent.integration.health import AgentHealth
 from agent.integration.metrics import Metrics
 from agent.integration.registry import AGENTS
@@ -129,7 +130,10 @@ class IntegrationAgentsManager:
     async def execute(self, agent: str, task: str, parameters: Mapping[str, Any] | None = None, *, runtime: Runtime | None = None) -> Any:  # fmt: skip
         """Let an agent do a task for the runtime's tenant, and return what it gave."""
         acting = runtime or await current_runtime()
-        return await (await self.agent(agent, runtime=acting)).run_task(task, parameters, runtime=acting)
+        found = await self.agent(agent, runtime=acting)
+        if task == "sync_data" and agent in RECEIVED_BY:
+            await boundaries.check("sync", RECEIVED_BY[agent], (parameters or {}).get("data"), runtime=acting)
+        return await found.run_task(task, parameters, runtime=acting)
 
     async def tell(self, event: IntegrationEvent, *, runtime: Runtime | None = None) -> None:
         """Let the agents hear an event of the runtime's tenant."""

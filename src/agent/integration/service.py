@@ -10,7 +10,7 @@ from typing import Any, Literal
 from agent.approval.eligibility import AccessRole
 from agent.errors import AccessDenied
 from agent.integration.configured import remarks
-from agent.integration.events import Platform, platform_of
+from agent.integration.events import RECEIVERS, Platform, platform_of
 from agent.integration.gateway.agent import Answer, APIGatewayAgent
 from agent.integration.gateway.endpoints import Match
 from agent.integration.health import AgentHealth, ConnectionHealth, Health, overall
@@ -19,12 +19,6 @@ from agent.integration.metrics import Metrics
 from agent.runtime import Runtime
 
 HealthLevel = Literal["basic", "deep", "metrics"]
-# Which agent brings data to a platform.
-_RECEIVERS: Mapping[Platform, str] = {
-    "backend": "database_sync",
-    "frontend": "ui_sync",
-    "roblox": "studio_bridge",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +107,7 @@ async def metrics(*, runtime: Runtime) -> dict[str, AgentMetrics]:
 async def synchronise(source: str, target: str, data: Mapping[str, Any], *, runtime: Runtime) -> Synchronised:
     """Bring data from one platform to another: the agent of the target does its task `sync_data`. Raises `InvalidInput`."""
     given, wanted = platform_of(source), platform_of(target)
-    agent = _RECEIVERS[wanted]
+    agent = RECEIVERS[wanted]
     parameters = {"source_platform": given, "target_platform": wanted, "data": dict(data)}
     result = await integration_manager.execute(agent, "sync_data", parameters, runtime=runtime)
     return Synchronised(source_platform=given, target_platform=wanted, agent=agent, result=result)

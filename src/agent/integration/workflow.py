@@ -7,16 +7,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from agent.errors import InvalidInput
+from agent.orchestration.filling import filled
 from agent.orchestration.references import references_in
 from agent.runtime import Runtime
 
-_PARAMETER = re.compile(r"\{(\w+)\}")
 # A task that fails is tried once more; a platform that is away has been called several times before that.
 _RETRIES = {"maxRetries": 1, "backoffMs": 500, "exponential": True, "jitter": 0.5, "nonRetryable": ["NonRetryable"]}
 AGENT, HANDLERS = "integration:", "workflow:"
@@ -55,12 +54,16 @@ class Workflow:
 
     def plan(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the plan with these parameters. Raises `InvalidInput`, which names the parameter that is missing or unknown."""
-        values = self._values(given)
+        plan: dict[str, Any] = filled(self.outline(), self._values(given))
+        return plan
+
+    def outline(self) -> dict[str, Any]:
+        """Return the plan before its parameters are filled in."""
         waits = self.dependencies
         steps = [
             {
                 "id": one.name, "agentId": f"{AGENT}{one.agent}" if one.agent else f"{HANDLERS}{self.name}", "action": one.name,
-                "input": filled(one.takes, values), "dependencies": list(waits[one.name]), "retryPolicy": _RETRIES,
+                "input": dict(one.takes), "dependencies": list(waits[one.name]), "retryPolicy": _RETRIES,
                 "timeout": one.seconds * 1000,
             }
             for one in self.tasks
@@ -79,17 +82,3 @@ class Workflow:
         if any(True for _ in references_in(dict(given))):
             raise InvalidInput("A parameter is a value: it cannot stand for what a task gave ($from).")
         return values
-
-
-def filled(part: Any, values: Mapping[str, Any]) -> Any:
-    """Return an input with its parameters. A text that is one parameter becomes its value, of whatever type."""
-    if isinstance(part, Mapping):
-        return {key: filled(value, values) for key, value in part.items()}
-    if isinstance(part, list | tuple):
-        return [filled(one, values) for one in part]
-    if not isinstance(part, str):
-        return part
-    whole = _PARAMETER.fullmatch(part)
-    if whole and whole[1] in values:
-        return values[whole[1]]
-    return _PARAMETER.sub(lambda found: str(values.get(found[1], found[0])), part)

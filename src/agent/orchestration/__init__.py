@@ -8,8 +8,8 @@
 from agent.orchestration.agents.base import BaseAgent, NonRetryable
 from agent.orchestration.orchestrator import AgentOrchestrator
 from agent.orchestration.plan import Plan, PlanStep, RetryPolicy, read_plan
-from agent.orchestration.records import PlanResult, StepResult
+from agent.orchestration.records import Cancellation, PlanResult, StepResult
 
 __all__ = [
-    "AgentOrchestrator", "BaseAgent", "NonRetryable", "Plan", "PlanResult", "PlanStep", "RetryPolicy", "StepResult", "read_plan",
+    "AgentOrchestrator", "BaseAgent", "Cancellation", "NonRetryable", "Plan", "PlanResult", "PlanStep", "RetryPolicy", "StepResult", "read_plan",
 ]  # fmt: skip

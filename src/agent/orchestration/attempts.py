@@ -75,6 +75,14 @@ async def attempt(
     return work.result()
 
 
+async def still_running(run_id: str, *, seconds: float) -> list[str]:
+    """Wait so long for the attempts of a run that was stopped, and return the steps whose agents have not ended."""
+    left = {work: step for (run, step), work in _RUNNING.items() if run == run_id}
+    if left:
+        await asyncio.wait(left, timeout=seconds)
+    return [step for work, step in left.items() if not work.done()]
+
+
 async def _has_ended(work: asyncio.Task[Outcome]) -> bool:
     """Wait some seconds for an attempt that was cancelled, and return whether it has ended."""
     done, _ = await asyncio.wait({work}, timeout=_END_SECONDS)

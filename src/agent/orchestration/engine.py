@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 import agent.orchestration.store as store
 from agent.errors import InvalidInput
+from agent.orchestration.attempts import still_running
 from agent.orchestration.bus import EventName
 from agent.orchestration.compensation import compensate
 from agent.orchestration.dependencies import Frontier
@@ -81,6 +82,11 @@ class PlanRun:
         finally:
             await self._cancel_steps()
         status, error = self._verdict(stopped)
+        left = [] if stopped is None else await still_running(str(self.owned.run_id), seconds=_CANCEL_SECONDS)
+        if left:
+            error = (
+                f"{error} Agents that have not ended although they were cancelled: {', '.join(map(repr, left[:10]))}."
+            )
         if status != "succeeded":
             error = await self._taken_back(str(error))
         return await self._end(stopped, status, error)

@@ -13,7 +13,7 @@ from uuid import UUID
 import agent.orchestration.store as store
 import agent.orchestration.views as views
 from agent.db import load_queries
-from agent.errors import NotFound
+from agent.errors import AccessDenied, NotFound
 from agent.orchestration.plan import PlanStep
 from agent.orchestration.records import PlanEvent, RunRecord, StepRecord
 from agent.privacy.masking import MASK
@@ -60,6 +60,14 @@ async def mark(run_id: UUID | None, *, runtime: Runtime) -> str:
 async def trail(run_id: UUID, *, runtime: Runtime) -> list[PlanEvent]:
     """Return what happened to a run, in order, without what was said about it."""
     return [PlanEvent(**row) for row in await runtime.all(_QUERIES["trail"], id=run_id, limit=MOST_EVENTS)]
+
+
+async def plan_to_copy(run_id: UUID, *, runtime: Runtime) -> dict[str, Any]:
+    """Return the plan of a run as JSON. Raises `NotFound`, and `AccessDenied` if its inputs are hidden from the runtime's user."""
+    row = await store.row_of(run_id, runtime=runtime)
+    if await views.is_masked(row["requested_by"], runtime):
+        raise AccessDenied("The inputs of this run are hidden from you: whoever ran it can make a template of it.")
+    return (await store.plan_in(row, runtime=runtime)).as_json()
 
 
 async def step(run_id: UUID, number: int, *, runtime: Runtime) -> StepView:

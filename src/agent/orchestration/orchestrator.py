@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import partial
 from time import monotonic
 from typing import Any
 from uuid import UUID, uuid4
@@ -29,7 +31,7 @@ from agent.orchestration.engine import Paused, PlanRun
 from agent.orchestration.journal import PlanLost
 from agent.orchestration.leases import Held, leases_of
 from agent.orchestration.plan import Plan, read_plan
-from agent.orchestration.records import PlanResult, RunStatus
+from agent.orchestration.records import Cancellation, PlanResult, RunStatus
 from agent.orchestration.steps import Work
 from agent.orchestration.store import Owned
 from agent.runtime import Runtime, current_runtime
@@ -137,16 +139,28 @@ class AgentOrchestrator:
             raise PlanLost
         return owned
 
-    async def cancel(self, run_id: UUID, reason: str = "") -> bool:
-        """End a run and its fallback, with every step that runs. Return whether it still ran."""
+    async def cancel(self, run_id: UUID, reason: str = "", *, wait_seconds: float = 5.0) -> Cancellation:
+        """End a run and its fallback, with every step that runs and the plans of its steps. Wait so long until all of them have ended."""
         runtime = await self._acting()
         await store.row_of(run_id, runtime=runtime)
-        said = reason or f"{runtime.user} cancelled the plan."
-        still = await store.ask_to_cancel(run_id, said[:1_000], runtime=runtime)
-        leases_of(runtime).look_now()
-        for one in still:
-            await self.take(one)  # a run that nobody runs, such as one that was paused, has to be ended by somebody
-        return bool(still)
+        said = (reason or f"{runtime.user} cancelled the plan.")[:1_000]
+        ask = partial(store.ask_to_cancel, run_id, said, runtime=runtime)
+        running = await ask() or await ask()  # its fallback may have begun while the first one waited
+        answer, until = Cancellation(cancelled=bool(running)), monotonic() + wait_seconds
+        while running:
+            leases_of(runtime).look_now()
+            await self._end_idle(frozenset(running), runtime)
+            if monotonic() >= until:
+                return replace(answer, running=running)
+            await asyncio.sleep(_LOOK_SECONDS)
+            running = await ask()
+        return answer
+
+    async def _end_idle(self, runs: frozenset[UUID], runtime: Runtime) -> None:
+        """Take those of the runs that nobody runs, such as one that was paused: somebody has to end them."""
+        for run_id, _ in await store.lapsed(runtime=runtime):
+            if run_id in runs:
+                await self.take(run_id)
 
     async def pause(self, run_id: UUID) -> bool:
         """Start nothing more of a run. What runs may end; then nobody runs it until `resume`. Return whether it ran."""
@@ -193,10 +207,15 @@ class AgentOrchestrator:
         return sum([await self.take(run_id) is not None for run_id, _ in await store.lapsed(runtime=runtime)])
 
     async def take(self, run_id: UUID) -> asyncio.Task[None] | None:
-        """Take a run if nobody runs it and its agents are known here, and return the task that goes on with it."""
+        """Take a run if nobody runs it and its agents are known here, and return the task that goes on with it.
+
+        One that was cancelled and has nothing to take back needs no agents.
+        """
         runtime = await self._acting()
-        plan = await store.plan_of(run_id, runtime=runtime)
-        if not all(map(self._registry.knows, plan.agents)):
+        row = await store.row_of(run_id, runtime=runtime)
+        plan = await store.plan_in(row, runtime=runtime)
+        is_over = row["cancel_reason"] is not None and all(step.compensation is None for step in plan.steps)
+        if not is_over and not all(map(self._registry.knows, plan.agents)):
             return None
         owned = await store.claim(run_id, runtime=runtime)
         if owned is None:

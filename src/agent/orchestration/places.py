@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from time import monotonic
 from uuid import UUID
 
+import psycopg
+import structlog
+
 from agent.db import load_queries
-from agent.errors import InvalidInput
+from agent.errors import AgentError, InvalidInput
 from agent.orchestration.leases import lease_of
 from agent.runtime import Cache, Runtime
 
@@ -27,7 +30,17 @@ class _Limited:
     look: asyncio.Task[frozenset[str]]
 
 
+@dataclass(slots=True)
+class _Queue:
+    """The steps of this process that wait for a place of an agent: one of them asks the server, and the others wait for their turn."""
+
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    freed: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 _LIMITED: Cache[_Limited] = Cache()
+_QUEUES: Cache[_Queue] = Cache()
+_log = structlog.get_logger(__name__)
 
 
 async def limit(agent_id: str, most: int | None, *, runtime: Runtime) -> None:
@@ -48,20 +61,36 @@ async def place_of(agent_id: str, run_id: UUID, step_id: str, *, runtime: Runtim
         yield
         return
     mine = {"agent_id": agent_id, "run_id": run_id, "step_id": step_id, "lease": lease_of(runtime)}
-    while await runtime.one(_QUERIES["take_place"], **mine) is None:  # noqa: ASYNC110  # another process frees it
-        await asyncio.sleep(_WAIT_SECONDS)
-    keeps = asyncio.create_task(_keep(mine, runtime))
-    try:
+    queue = _queue_of(agent_id, runtime)
+    async with AsyncExitStack() as stack:
+        async with queue.turn:
+            stack.push_async_callback(_leave, mine, queue, runtime)  # also if it is cancelled while it takes one
+            while await runtime.one(_QUERIES["take_place"], **mine) is None:
+                queue.freed.clear()
+                with suppress(TimeoutError):  # another process may free one, too
+                    await asyncio.wait_for(queue.freed.wait(), _WAIT_SECONDS)
+        keeps = asyncio.create_task(_keep(mine, runtime))
+        stack.callback(keeps.cancel)
         yield
-    finally:
-        keeps.cancel()
-        await asyncio.shield(runtime.execute(_QUERIES["leave_place"], **mine))
+
+
+async def _leave(mine: dict[str, object], queue: _Queue, runtime: Runtime) -> None:
+    await asyncio.shield(runtime.execute(_QUERIES["leave_place"], **mine))
+    queue.freed.set()
+
+
+def _queue_of(agent_id: str, runtime: Runtime) -> _Queue:
+    key = f"{runtime.tenant_id}\0{agent_id}"
+    return _QUEUES.get(runtime, key) or _QUEUES.put(runtime, _Queue(), key)
 
 
 async def _keep(mine: dict[str, object], runtime: Runtime) -> None:
     while True:
         await asyncio.sleep(lease_of(runtime).total_seconds() / 3)
-        await runtime.execute(_QUERIES["keep_place"], **mine)
+        try:
+            await runtime.execute(_QUERIES["keep_place"], **mine)
+        except (AgentError, psycopg.Error) as error:  # the next time may be early enough
+            _log.warning("place_not_kept", agent=mine["agent_id"], error=str(error))
 
 
 async def _limited(runtime: Runtime) -> frozenset[str]:

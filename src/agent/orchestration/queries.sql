@@ -27,7 +27,8 @@ SELECT id FROM agents.plans WHERE tenant_id = %(tenant_id)s AND plan_id = %(plan
 SELECT id, plan_id, status, fallback_of, replay_of, batch, parent_run, parent_step, paused_at, error, requested_by, created_at, finished_at,
        extract(epoch FROM coalesce(finished_at, clock_timestamp()) - created_at)::float8 * 1000 AS duration_ms
   FROM agents.plans WHERE tenant_id = %(tenant_id)s AND (%(status)s::text IS NULL OR status = %(status)s)
- ORDER BY created_at DESC, id LIMIT %(limit)s
+   AND (%(since)s::timestamptz IS NULL OR (created_at, id) < (%(since)s, %(after)s))
+ ORDER BY created_at DESC, id DESC LIMIT %(limit)s
 
 -- beat: keep the leases of what this process runs, and learn what was cancelled or taken over
 WITH held AS (
@@ -258,21 +259,21 @@ SELECT l.agent_id, l.most, count(p.place) FILTER (WHERE p.until > now())::int AS
  WHERE l.tenant_id = %(tenant_id)s GROUP BY l.agent_id, l.most ORDER BY l.agent_id
 
 -- set_schedule: let a plan begin by itself
-INSERT INTO agents.plan_schedules AS s (name, definition, cron, next_at, requested_by)
-VALUES (%(name)s, %(definition)s::jsonb, %(cron)s, %(next_at)s, %(by)s)
-ON CONFLICT (tenant_id, name) DO UPDATE SET definition = excluded.definition, cron = excluded.cron, next_at = excluded.next_at,
+INSERT INTO agents.plan_schedules AS s (name, definition, cron, time_zone, next_at, requested_by)
+VALUES (%(name)s, %(definition)s::jsonb, %(cron)s, %(time_zone)s, %(next_at)s, %(by)s)
+ON CONFLICT (tenant_id, name) DO UPDATE SET definition = excluded.definition, cron = excluded.cron, time_zone = excluded.time_zone, next_at = excluded.next_at,
    requested_by = excluded.requested_by, enabled = true, error = NULL
-RETURNING name, definition ->> 'id' AS plan_id, cron, enabled, next_at, last_run, error, requested_by
+RETURNING name, definition ->> 'id' AS plan_id, cron, time_zone, enabled, next_at, last_run, error, requested_by
 
 -- end_schedule: let it begin no more
 DELETE FROM agents.plan_schedules WHERE tenant_id = %(tenant_id)s AND name = %(name)s
 
 -- schedules: what begins by itself, the next first
-SELECT name, definition ->> 'id' AS plan_id, cron, enabled, next_at, last_run, error, requested_by FROM agents.plan_schedules
+SELECT name, definition ->> 'id' AS plan_id, cron, time_zone, enabled, next_at, last_run, error, requested_by FROM agents.plan_schedules
  WHERE tenant_id = %(tenant_id)s ORDER BY next_at, name
 
 -- due: what should have begun by now
-SELECT name, definition, cron, next_at, requested_by FROM agents.plan_schedules
+SELECT name, definition, cron, time_zone, next_at, requested_by FROM agents.plan_schedules
  WHERE tenant_id = %(tenant_id)s AND enabled AND next_at <= now() ORDER BY next_at LIMIT 100
 
 -- begun: when it begins next, unless somebody has noted that

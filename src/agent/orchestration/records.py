@@ -94,6 +94,19 @@ class RunView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cancellation:
+    """What came of a cancellation: whether anything still ran, and what has not ended yet: the run, its fallbacks, the plans of its steps."""
+
+    cancelled: bool
+    running: Sequence[UUID] = ()
+
+    @property
+    def ended(self) -> bool:
+        """Return whether every run has ended."""
+        return not self.running
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlanEvent:
     """What happened to a run. `payload` is what handlers get."""
 

@@ -3,7 +3,8 @@
     {"learner": "ana", "correct": {"$from": "activity.correct"}}      when: {"$from": "activity.struggling", "equals": true}
 
 A path is a step's id and the fields or places inside its output, with dots between them. Which step it names decides the longest id
-that fits. A step waits for every step that it names. `$input` names the plan's own input, `$item` and `$index` the element of a list that
+that fits. A step waits for every step that it names. A path through nothing leads to nothing (null): so a step can name what one of two
+branches gave, and a condition on a step that was skipped does not hold. `$input` names the plan's own input, `$item` and `$index` the element of a list that
 a step is done for, and its place.
 """
 
@@ -48,7 +49,7 @@ def step_named(path: str, steps: Collection[str]) -> str:
 
 
 def filled(value: Any, outputs: Mapping[str, Any]) -> Any:
-    """Return an input with what its references stand for. Raises `InvalidInput` for a path that leads to nothing."""
+    """Return an input with what its references stand for. Raises `InvalidInput` for a field or place that is not there."""
     if is_reference(value):
         return _found(value[_FROM], outputs)
     if isinstance(value, Mapping):
@@ -70,6 +71,8 @@ def _found(path: str, outputs: Mapping[str, Any]) -> Any:
     name = step_named(path, outputs)
     value = outputs[name]
     for part in path[len(name) :].split(".")[1:]:
+        if value is None:
+            return None
         if isinstance(value, Mapping) and part in value:
             value = value[part]
         elif isinstance(value, Sequence) and not isinstance(value, str) and part.isdigit() and int(part) < len(value):

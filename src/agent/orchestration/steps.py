@@ -152,6 +152,7 @@ async def each(scope: Scope, task: Task) -> tuple[Outcome, int]:
     """Do a step for each element of its list; the first that fails stops those that have not begun."""
     try:
         elements = filled(task.step.for_each, scope.known())
+        elements = [] if elements is None else elements  # what gives the list was skipped
     except InvalidInput as error:
         return _final(error), 1
     if not isinstance(elements, list) or len(elements) > MOST_ELEMENTS:

@@ -252,9 +252,13 @@ async def of_status(status: str, *, plan_id: str | None = None, limit: int, runt
     return [row["id"] for row in await runtime.all(_QUERIES["of_status"], status=status, plan_id=plan_id, limit=limit)]
 
 
-async def newest(*, limit: int, status: str | None = None, runtime: Runtime) -> list[RunRecord]:
-    """Return the newest runs."""
-    return [_record(row) for row in await runtime.all(_QUERIES["newest"], limit=limit, status=status)]
+async def newest(
+    *, limit: int, status: str | None = None, after: UUID | None = None, runtime: Runtime
+) -> list[RunRecord]:
+    """Return the newest runs, or those behind the run `after`. Raises `NotFound` if there is no such run."""
+    since = None if after is None else (await row_of(after, runtime=runtime))["created_at"]
+    rows = await runtime.all(_QUERIES["newest"], limit=limit, status=status, since=since, after=after)
+    return [_record(row) for row in rows]
 
 
 async def view(run_id: UUID, *, runtime: Runtime) -> RunView:

@@ -5,14 +5,13 @@ A new template is one entry of `TEMPLATES`. `{learnerId}` stands for a parameter
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import agent.orchestration.filling as filling
 from agent.errors import InvalidInput, NotFound
 
-_PARAMETER = re.compile(r"\{(\w+)\}")
 _WHO = {"learnerId": "{learnerId}", "subject": "{subject}"}
 
 
@@ -79,16 +78,5 @@ def filled(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     missing = [one for one, value in values.items() if value is None]
     if missing:
         raise InvalidInput(f"The template {name!r} needs {missing[0]}: give it, such as -p {missing[0]}=ana.")
-    filled_in: dict[str, Any] = _filled(template.plan, values)
+    filled_in: dict[str, Any] = filling.filled(template.plan, values)
     return filled_in
-
-
-def _filled(part: Any, values: Mapping[str, Any]) -> Any:
-    if isinstance(part, Mapping):
-        return {key: _filled(value, values) for key, value in part.items()}
-    if isinstance(part, list):
-        return [_filled(one, values) for one in part]
-    if not isinstance(part, str):
-        return part
-    whole = _PARAMETER.fullmatch(part)
-    return values[whole[1]] if whole else _PARAMETER.sub(lambda found: str(values[found[1]]), part)

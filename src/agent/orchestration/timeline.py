@@ -50,10 +50,10 @@ class Timeline:
 
 
 def timeline(steps: Sequence[StepRecord], began: datetime, now: datetime) -> Timeline:
-    """Return a run in time. Steps that have not begun are left out."""
+    """Return a run in time. Steps that have not begun are left out, and those that a replay took over: they ran before it."""
     times = {
         step.id: (_since(began, step.started_at), _since(began, step.finished_at or now))
-        for step in steps if step.started_at is not None
+        for step in steps if step.started_at is not None and step.started_at >= began
     }  # fmt: skip
     path = _critical(steps, times)
     gaps = _gaps(sorted(times.values()))

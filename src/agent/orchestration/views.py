@@ -41,9 +41,11 @@ class PlanState:
     schedules: Sequence[Schedule]
 
 
-async def runs(*, limit: int = 50, status: str | None = None, runtime: Runtime) -> list[RunRecord]:
-    """Return the newest runs."""
-    found = await store.newest(limit=limit, status=status, runtime=runtime)
+async def runs(
+    *, limit: int = 50, status: str | None = None, after: UUID | None = None, runtime: Runtime
+) -> list[RunRecord]:
+    """Return the newest runs, or those behind the run `after`. Raises `NotFound` if there is no such run."""
+    found = await store.newest(limit=limit, status=status, after=after, runtime=runtime)
     return [_masked_run(one) if await is_masked(one.requested_by, runtime) else one for one in found]
 
 

@@ -23,6 +23,10 @@ class PlatformSettings(BaseModel):
         le=600,
         description="Seconds that readers wait for whoever loads a record into the cache, before they load it too.",
     )
+    cache_predict: bool = Field(
+        default=False,
+        description="true: records that are likely read next are loaded into the cache ahead, where that proves right often enough.",
+    )
     studio_pairing_minutes: float = Field(
         10.0, gt=0, le=1_440, description="Minutes in which the code that pairs a plugin of Roblox Studio can be used."
     )

@@ -96,9 +96,10 @@ async def fetch(agent_id: str, channel_id: str, *, limit: int, runtime: Runtime)
     async with runtime.transaction() as conn:
         held, gaps = await _without_gone(conn, await _locked(conn, where), where)
         terms = {"backoff": held["backoff"], "ack_wait": held["ack_wait"], "epoch": held["channel_epoch"]}
-        await conn.execute(_QUERIES["bury"], {**where, "max_deliver": held["max_deliver"]})
+        counted = await fetch_one(conn, _QUERIES["bury"], {**where, "max_deliver": held["max_deliver"]})
+        pending = counted["pending"] if counted else 0
         rows = await fetch_all(conn, _QUERIES["redeliver"], {**where, **terms, "limit": limit})
-        room = min(limit - len(rows), held["max_ack_pending"] - held["pending"])
+        room = min(limit - len(rows), held["max_ack_pending"] - pending)
         if room > 0:
             values = {
                 "after": held["delivered_through"],
@@ -107,7 +108,7 @@ async def fetch(agent_id: str, channel_id: str, *, limit: int, runtime: Runtime)
             }
             rows += await fetch_all(conn, _QUERIES["deliver"], {**where, **terms, **values, "limit": room})
     if room <= 0 and not rows:
-        _log.warning("sync_subscriber_stuck", channel_id=channel_id, agent_id=agent_id, pending=held["pending"])
+        _log.warning("sync_subscriber_stuck", channel_id=channel_id, agent_id=agent_id, pending=pending)
     events = [event_of(row) for row in rows]
     end = max([held["delivered_through"], *(event.sequence for event in events)])
     return Reading(
@@ -141,7 +142,7 @@ async def _without_gone(
         values = {**where, "epoch": held["channel_epoch"], "after": after, "lost": count}
         await conn.execute(_QUERIES["move_subscription"], values)
         _log.warning("sync_events_lost", channel_id=channel, agent_id=where["agent_id"], lost=count)
-    return {**held, "delivered_through": after, "pending": held["pending"] - len(gone)}, tuple(gaps)
+    return {**held, "delivered_through": after}, tuple(gaps)
 
 
 async def begin(agent_id: str, event: Event, *, runtime: Runtime) -> bool:

@@ -42,9 +42,7 @@ SELECT s.*, s.channel_id::text AS channel_id, s.subscription_id::text AS subscri
  ORDER BY s.channel_id, s.agent_id
 
 -- lock_subscription: one reader of a subscription at a time
-SELECT s.*, c.epoch AS channel_epoch, c.first_sequence, c.last_sequence, coalesce(c.released, c.last_sequence) AS visible,
-       (SELECT count(*) FROM agents.agent_sync_deliveries d
-         WHERE d.tenant_id = s.tenant_id AND d.channel_id = s.channel_id AND d.agent_id = s.agent_id AND d.dead_at IS NULL) AS pending
+SELECT s.*, c.epoch AS channel_epoch, c.first_sequence, c.last_sequence, coalesce(c.released, c.last_sequence) AS visible
   FROM agents.agent_channel_subscriptions s JOIN agents.agent_channel_counters c USING (tenant_id, channel_id)
  WHERE s.tenant_id = %(tenant_id)s AND s.channel_id = %(channel_id)s AND s.agent_id = %(agent_id)s
    FOR UPDATE OF s
@@ -59,10 +57,16 @@ DELETE FROM agents.agent_sync_deliveries
    AND dead_at IS NULL AND sequence < %(first)s
 RETURNING sequence
 
--- bury: what was delivered often enough without success
-UPDATE agents.agent_sync_deliveries SET dead_at = clock_timestamp()
- WHERE tenant_id = %(tenant_id)s AND channel_id = %(channel_id)s AND agent_id = %(agent_id)s
-   AND dead_at IS NULL AND due_at <= clock_timestamp() AND attempts >= %(max_deliver)s
+-- bury: what was delivered often enough without success, and how much is pending then. Not with the lock: a statement that waited for
+-- the lock counts what was there before it waited
+WITH buried AS (
+  UPDATE agents.agent_sync_deliveries SET dead_at = clock_timestamp()
+   WHERE tenant_id = %(tenant_id)s AND channel_id = %(channel_id)s AND agent_id = %(agent_id)s
+     AND dead_at IS NULL AND due_at <= clock_timestamp() AND attempts >= %(max_deliver)s
+  RETURNING sequence)
+SELECT (SELECT count(*) FROM agents.agent_sync_deliveries d
+         WHERE d.tenant_id = %(tenant_id)s AND d.channel_id = %(channel_id)s AND d.agent_id = %(agent_id)s AND d.dead_at IS NULL)
+       - (SELECT count(*) FROM buried) AS pending
 
 -- redeliver: what was not acknowledged in time
 WITH due AS (

@@ -1,14 +1,13 @@
 """A Studio with the plugin of the bridge, for tests: a tree of scripts, the plugin's rules, and Roblox's limit of 500 requests a minute.
 
 It does what `plugin/AgentBridge.luau` does: it pairs by a code, follows the stream or polls, asks before it first overwrites something,
-keeps both where a script was changed in Studio, and makes one step for undo of each batch.
+keeps both where a script was changed in Studio, and makes one step for undo of what it applied together. Between two times it waits a second.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import time
 from collections import deque
 from collections.abc import Callable
@@ -17,7 +16,10 @@ from typing import Any
 
 import httpx
 
-_LIMIT = 500
+from agent.concurrency import end_tasks
+
+_LIMIT, _MINUTE = 500, 60.0
+_PAUSE = 1.0
 _PATH = "/api/v1/integration/studio/plugin"
 
 
@@ -28,7 +30,14 @@ class TooManyRequests(Exception):
 class FakeStudio:
     """A Studio. `scripts` is the place: path -> text. `confirm` answers whether something may be overwritten for the first time."""
 
-    def __init__(self, url: str, *, confirm: Callable[[str], bool] = lambda path: True) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        confirm: Callable[[str], bool] = lambda path: True,
+        limit: int = _LIMIT,
+        seconds: float = _MINUTE,
+    ) -> None:
         self.scripts: dict[str, str] = {}
         self.undo_steps: list[list[str]] = []
         self.asked: list[str] = []
@@ -38,7 +47,9 @@ class FakeStudio:
         self._synced: dict[str, str] = {}  # path -> digest of the text that came from the bridge
         self._versions: dict[str, int] = {}
         self._times: deque[float] = deque()
-        self._following: asyncio.Task[None] | None = None
+        self._limit, self._seconds = limit, seconds
+        self._announced = asyncio.Event()
+        self._following: list[asyncio.Task[None]] = []
 
     async def pair(self, code: str) -> httpx.Response:
         """Pair by a code."""
@@ -49,15 +60,16 @@ class FakeStudio:
 
     def follow(self, *, stream: bool = True) -> None:
         """Begin to apply what is sent: from the stream, or by asking again and again."""
-        self._following = asyncio.create_task(self._stream() if stream else self._poll())
+        work = (self._stream(), self._apply_announced()) if stream else (self._poll(),)
+        self._following = [asyncio.create_task(one) for one in work]
 
     async def close(self) -> None:
-        """Close Studio."""
-        if self._following is not None:
-            self._following.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._following
+        """Close Studio. Raises `TooManyRequests` if it asked too often."""
+        broken = [task.exception() for task in self._following if task.done()]
+        await end_tasks(*self._following)
         await self._client.aclose()
+        if broken and broken[0] is not None:
+            raise broken[0]
 
     async def push(self, path: str) -> dict[str, Any]:
         """Send a script that was changed in Studio; on a conflict both are kept."""
@@ -82,23 +94,36 @@ class FakeStudio:
                 async with self._client.stream("GET", f"{_PATH}/stream") as answer:
                     async for line in answer.aiter_lines():
                         if line.startswith("data:") and "deployment_id" in line:
-                            await self._apply(json.loads(line[5:])["deployment_id"])
+                            self._announced.set()
             await asyncio.sleep(0.2)
 
     async def _poll(self) -> None:
         while True:
             with suppress(httpx.HTTPError):
                 found = await self._ask("GET", "/poll", params={"wait": 5})
-                for deployment in found.raise_for_status().json()["deployments"]:
-                    await self._apply(deployment)
+                if found.raise_for_status().json()["deployments"]:
+                    await self._apply()
+                    await asyncio.sleep(_PAUSE)
 
-    async def _apply(self, deployment: str) -> None:
-        batch = (await self._ask("GET", f"/deployments/{deployment}")).raise_for_status().json()["scripts"]
+    async def _apply_announced(self) -> None:
+        """Apply what was announced; what is announced meanwhile comes together, after a pause."""
+        while True:
+            await self._announced.wait()
+            self._announced.clear()
+            with suppress(httpx.HTTPError):
+                await self._apply()
+            await asyncio.sleep(_PAUSE)
+
+    async def _apply(self) -> None:
+        batch = (await self._ask("GET", "/deployments")).raise_for_status().json()
+        if not batch["deployments"]:
+            return
         changed: list[str] = []
-        results = [{"path": one["path"], "status": self._apply_one(one, changed)} for one in batch]
+        results = [{"path": one["path"], "status": self._apply_one(one, changed)} for one in batch["scripts"]]
         if changed:
             self.undo_steps.append(changed)
-        (await self._ask("POST", f"/deployments/{deployment}", json={"results": results})).raise_for_status()
+        done = {"deployments": batch["deployments"], "results": results}
+        (await self._ask("POST", "/deployments", json=done)).raise_for_status()
 
     def _apply_one(self, script: dict[str, Any], changed: list[str]) -> str:
         path, text = script["path"], script["source"]
@@ -129,9 +154,9 @@ class FakeStudio:
 
     def _count(self, what: str) -> None:
         now = time.monotonic()
-        while self._times and now - self._times[0] > 60:
+        while self._times and now - self._times[0] > self._seconds:
             self._times.popleft()
-        if len(self._times) >= _LIMIT:
+        if len(self._times) >= self._limit:
             raise TooManyRequests
         self._times.append(now)
         self.requests.append(what)

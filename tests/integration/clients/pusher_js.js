@@ -42,6 +42,7 @@ const commands = {
     made.bind("pusher:subscription_error", (error) => say("refused", { channel, error: String(error.error ?? error) }));
     made.bind("pusher:member_added", (member) => say("added", { channel, id: member.id, ...members(made) }));
     made.bind("pusher:member_removed", (member) => say("removed", { channel, id: member.id, ...members(made) }));
+    made.bind("pusher:subscription_count", (data) => say("count", { channel, told: data.subscription_count, known: made.subscriptionCount }));
     made.bind("pusher:cache_miss", () => say("cache_miss", channel));
     made.bind("client-typing", (data, metadata) => say("typed", metadata));
     made.bind_global((event, data) => {

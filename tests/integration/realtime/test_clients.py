@@ -130,6 +130,64 @@ async def test_pysher_subscribes_and_gets_events(runtime: Runtime, library: Call
             assert users == {"users": [{"id": "py"}]}
 
 
+async def test_pusher_js_is_told_how_many_subscribe_where_the_application_says_so(
+    runtime: Runtime, npm: Callable[..., Path]
+) -> None:
+    folder = npm("pusher-js")
+    quiet = await apps.default(runtime=runtime)
+    async with served(runtime) as http, receiving() as receiver:
+        body = {"name": "counted", "subscription_counts": True, "webhook_url": f"{receiver.url}/hook"}
+        made = (await http.post("/api/v1/integration/realtime/apps", json=body)).json()
+        assert made["subscription_counts"] is True
+        options = {"port": http.base_url.port}
+        async with (
+            pusher_js(folder, key=made["app_key"], **options) as ann,
+            pusher_js(folder, key=made["app_key"], **options) as bob,
+            pusher_js(folder, key=quiet.app_key, **options) as eve,
+        ):
+            for client in (ann, eve):
+                await client.do("subscribe", "news")
+            assert await ann.until("count", channel="news") == {"channel": "news", "told": 1, "known": 1}
+            await bob.do("subscribe", "news")
+            assert (await ann.until("count", told=2))["known"] == 2
+            await bob.do("unsubscribe", "news")
+            assert (await ann.until("count", told=1))["known"] == 1
+            await eve.until("subscribed", channel="news")
+            assert "count" not in [what for what, _ in eve.seen]
+        delivery = Delivery(runtime)
+        delivery.start()
+        async with asyncio.timeout(20):
+            while "channel_vacated" not in str(receiver.bodies("/hook")):
+                await asyncio.sleep(0.05)
+        await delivery.stop()
+        events = [one for body in receiver.bodies("/hook") for one in body["events"]]
+    counts = [one["subscription_count"] for one in events if one["name"] == "subscription_count"]
+    assert (counts[:3], counts[-1]) == ([1, 2, 1], 0)
+
+
+async def test_laravel_echo_and_the_server_library_for_node_find_what_they_know(
+    runtime: Runtime, npm: Callable[..., Path]
+) -> None:
+    folder = npm("laravel-echo", "pusher-js", "pusher")
+    app = await apps.default(runtime=runtime)
+    secret = (await apps.credentials(app, runtime=runtime)).secret
+    people = [
+        (await keys.create(f"k{one}", person=one, role="viewer", runtime=runtime)).secret for one in ("ann", "bob")
+    ]
+    async with served(runtime) as http:
+        given = {"key": app.app_key, "secret": secret, "appId": str(app.app_id), "port": http.base_url.port}
+        process = await asyncio.create_subprocess_exec(
+            "node", str(CLIENTS / "laravel_echo.mjs"), json.dumps({**given, "auths": people, "folder": str(folder)}),
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        said, wrong = await process.communicate()
+    assert process.returncode == 0, wrong.decode()
+    assert json.loads(said) == {
+        "event": {"id": 1}, "whisper": {"by": "bob"}, "here": [{"name": "ann"}], "joining": {"name": "bob"}, "leaving": {"name": "bob"},
+        "refused": 403, "info": {"channels": {"news": {"subscription_count": 1}}}, "users": {"users": [{"id": "ann"}]}, "long": 413,
+    }  # fmt: skip
+
+
 async def test_webhooks_come_signed_and_the_library_of_the_receiver_believes_them(
     runtime: Runtime, library: Callable[..., pusher.Pusher]
 ) -> None:

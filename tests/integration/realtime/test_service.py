@@ -18,11 +18,14 @@ import agent.integration.realtime.occupancy as occupancy
 import agent.integration.realtime.publishing as publishing
 import agent.integration.realtime.signatures as signatures
 from agent.errors import InvalidInput
+from agent.integration.circuits import phases
+from agent.integration.realtime.agent import RealtimeUpdateAgent
 from agent.integration.realtime.apps import App, checked_url
-from agent.integration.realtime.delivery import Delivery
+from agent.integration.realtime.delivery import PUSHER, TERMS, WEBHOOKS, Delivery, HostedPusher
 from agent.integration.realtime.signatures import Credentials
 from agent.runtime import Runtime
 from agent.settings import Settings
+from agent.sync import AgentSyncService
 from agent.testing.receiver import receiving
 from agent.testing.running import running
 from agent.testing.served import served
@@ -197,41 +200,61 @@ async def test_a_renewed_key_is_refused_in_its_old_form_and_connections_are_clos
         assert socket.close_code == 4001
 
 
-async def test_events_wait_while_pusher_is_away_and_all_arrive_signed(settings: Settings) -> None:
+async def test_pusher_that_is_down_for_an_hour_is_hardly_asked_and_gets_every_event_in_order_when_it_is_back(
+    settings: Settings,
+) -> None:
+    """A second stands for ten minutes: pauses and the circuit's times are as much shorter as the hour."""
+    terms = {PUSHER: {**TERMS[PUSHER], "backoff_seconds": [0.3, 0.3, 0.4]}, WEBHOOKS: TERMS[WEBHOOKS]}
     async with receiving() as pusher:
         more = Settings(
-            _env_file=None,
-            PUSHER_APP_ID="7",
-            PUSHER_KEY=DOCUMENTED.key,
-            PUSHER_SECRET=DOCUMENTED.secret,
-            pusher_url=pusher.url,
-        )  # type: ignore[call-arg]  # by their environment variables
-        names = ("pusher_app_id", "pusher_key", "pusher_secret", "pusher_url")
+            _env_file=None, PUSHER_APP_ID="7", PUSHER_KEY=DOCUMENTED.key, PUSHER_SECRET=DOCUMENTED.secret, pusher_url=pusher.url,
+            integration_failure_threshold=3, integration_recovery_seconds=0.1,
+        )  # type: ignore[call-arg]  # by their environment variables  # fmt: skip
+        names = (
+            "pusher_app_id", "pusher_key", "pusher_secret", "pusher_url", "integration_failure_threshold", "integration_recovery_seconds",
+        )  # fmt: skip
         changed = settings.model_copy(update={name: getattr(more, name) for name in names})
         async with running(changed) as runtime:
             app = await apps.default(runtime=runtime)
-            pusher.answers = [503, 500]
-            delivery = Delivery(runtime)
-            delivery.start()
+            agent = RealtimeUpdateAgent(runtime)
+            agent.connect("pusher", HostedPusher(runtime))
+            processes = [Delivery(runtime, to_pusher=agent._post_to_pusher, terms=terms) for _ in range(2)]
+            for one in processes:
+                one.start()
             async with asyncio.timeout(20):
                 while not await _subscribed(runtime):
                     await asyncio.sleep(0.05)
-            for number in range(3):
-                event = publishing.checked(["news", "more"], "n", json.dumps({"n": number}))
+            pusher.answers = [503] * 10_000
+            for number in range(100):
+                event = publishing.checked(["news"], "n", json.dumps({"n": number}))
                 await publishing.publish(app, [event], runtime=runtime)
-            async with asyncio.timeout(30):
-                while len(pusher.got) < 3:
+            await asyncio.sleep(6)
+            asked = 10_000 - len(pusher.answers)
+            (waiting,) = await AgentSyncService(runtime).list_subscriptions(agent_id="pusher")
+            assert (waiting.lag + waiting.pending, waiting.pending, waiting.dead) == (100, 1, 0)
+            assert (
+                asked <= 6 * 10 * 3 + 6
+            )  # what the circuit lets through, not what 100 events and two processes would ask
+            assert (await phases(runtime=runtime))["pusher"] in ("open", "half_open")
+            assert (await agent.check(await phases(runtime=runtime))).status == "degraded"
+            pusher.answers = [400]  # one that it never takes stops none behind it
+            async with asyncio.timeout(60):
+                while len(pusher.got) < 99:
                     await asyncio.sleep(0.05)
-            await delivery.stop()
-    assert sorted(json.loads(one.json["data"])["n"] for one in pusher.got) == [0, 1, 2]
-    for one in pusher.got:
+            for one in processes:
+                await one.stop()
+            assert (await phases(runtime=runtime))["pusher"] == "closed"
+    once = list(
+        dict.fromkeys(json.loads(one.json["data"])["n"] for one in pusher.got)
+    )  # an answer that is lost makes two of one
+    assert once[-99:] == list(range(1, 100))
+    assert len(once) <= 100
+    for one in pusher.got[:3]:
         path, _, text = one.path.partition("?")
         query = dict(pair.split("=") for pair in text.split("&"))
         assert signatures.why_refused(DOCUMENTED, "POST", path, body=one.body, query=query, now=time.time()) is None
-        assert (path, one.json["channels"]) == ("/apps/7/events", ["news", "more"])
+        assert (path, one.json["channels"]) == ("/apps/7/events", ["news"])
 
 
 async def _subscribed(runtime: Runtime) -> bool:
-    from agent.sync import AgentSyncService
-
     return bool(await AgentSyncService(runtime).list_subscriptions(agent_id="pusher"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import subprocess
 from collections.abc import Callable
@@ -66,6 +67,30 @@ async def test_a_deployment_reaches_studio_and_is_verified(runtime: Runtime, str
     await integration_manager.shutdown(runtime=runtime)
 
 
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "poll"])
+async def test_ten_scripts_that_change_all_the_time_stay_below_roblox_s_limit(runtime: Runtime, stream: bool) -> None:
+    async with served(runtime) as http:
+        code = (await http.post(f"{STUDIO}/pairings", json={})).json()["code"]
+        studio = FakeStudio(str(http.base_url), limit=50, seconds=6.0)  # as many as 500 in a minute
+        await studio.pair(code)
+        studio.follow(stream=stream)
+        sent: list[str] = []
+
+        async def keep_changing(number: int) -> None:
+            for version in range(20):
+                script = {"path": f"{MAIN}{number}", "source": f"-- {version}"}
+                sent.append((await do(runtime, "deploy_to_studio", scripts=[script]))["deployment_id"])
+                await asyncio.sleep(0.2)
+
+        await asyncio.gather(*(keep_changing(number) for number in range(10)))
+        for one in sent:
+            assert (await do(runtime, "verify_deployment", deployment_id=one))["status"] == "applied"
+        assert studio.scripts == {f"{MAIN}{number}": "-- 19" for number in range(10)}
+        await studio.close()
+    assert len(sent) == 200
+    await integration_manager.shutdown(runtime=runtime)
+
+
 async def test_what_is_in_studio_is_asked_about_or_kept_beside_and_never_lost(runtime: Runtime) -> None:
     async with served(runtime) as http:
         studio = await paired(http, confirm=lambda path: path != MAIN)
@@ -118,9 +143,10 @@ async def test_a_plugin_sees_only_what_is_its_own_and_pages_see_nothing(runtime:
         await stranger.pair(code)
         sent = await do(runtime, "deploy_to_studio", scripts=[{"path": MAIN, "source": "secret text"}])
         for client, status in ((stranger._client, 404), (studio._client, 200)):
-            answer = await client.get(f"{STUDIO}/plugin/deployments/{sent['deployment_id']}")
-            assert answer.status_code == status
+            answer = await client.get(f"{STUDIO}/plugin/deployments")
             assert ("secret text" in answer.text) == (status == 200)
+            told = {"deployments": [sent["deployment_id"]], "results": [{"path": MAIN, "status": "declined"}]}
+            assert (await client.post(f"{STUDIO}/plugin/deployments", json=told)).status_code == status
         page = await studio._client.get(f"{STUDIO}/plugin/poll", headers={"Origin": str(http.base_url)})
         assert page.status_code == 403
         assert (await studio._client.get(f"{STUDIO}/plugin/poll", headers={"Host": "evil.example"})).status_code == 421

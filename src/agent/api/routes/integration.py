@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Body
 from pydantic import BaseModel, Field
 
 import agent.integration.service as service
@@ -74,7 +74,7 @@ class PlatformEvent(BaseModel):
     data: Any = None
 
 
-class Published(BaseModel):
+class PublishedEvent(BaseModel):
     """What the realtime agent says of an event that it published."""
 
     channel: str
@@ -143,9 +143,9 @@ async def metrics(runtime: Acting) -> AllMetrics:
 
 
 @router.post("/health/check", **needs("viewer"))
-async def check_health(runtime: Acting, body: HealthCheck | None = None) -> Checked:
+async def check_health(runtime: Acting, body: Annotated[HealthCheck, Body(default_factory=HealthCheck)]) -> Checked:
     """Check the agents, their platforms, or both with figures."""
-    level = (body or HealthCheck()).level
+    level = body.level
     found = await service.status(deep=level != "basic", runtime=runtime)
     figures = await service.metrics(runtime=runtime) if level == "metrics" else None
     return Checked(level=level, status=found, metrics=figures)
@@ -180,10 +180,10 @@ async def trigger_sync(body: Synchronisation, runtime: Acting) -> service.Synchr
 
 
 @router.post("/event/broadcast", **needs("operator"))
-async def broadcast_event(body: PlatformEvent, runtime: Acting) -> Published:
+async def broadcast_event(body: PlatformEvent, runtime: Acting) -> PublishedEvent:
     """Publish an event on a channel."""
     result = await service.broadcast(body.channel, body.event, body.data, runtime=runtime)
-    return Published(channel=body.channel, event=body.event, result=result)
+    return PublishedEvent(channel=body.channel, event=body.event, result=result)
 
 
 @router.post("/maintenance/cleanup", **needs("admin"))

@@ -22,9 +22,9 @@ _Name = Annotated[str, Path(min_length=1, max_length=200)]
 
 
 @router.post("/agents/{agent}/tasks/{task}", **needs("operator"))
-async def run_task(agent: _Name, task: _Name, caller: Caller, runtime: Acting, parameters: Annotated[dict[str, Any] | None, Body()] = None) -> dict[str, Any]:  # fmt: skip
+async def run_task(agent: _Name, task: _Name, caller: Caller, runtime: Acting, parameters: Annotated[dict[str, Any], Body(default_factory=dict)]) -> dict[str, Any]:  # fmt: skip
     """Let an agent do one of its tasks, and return what it gave as `result`."""
-    return {"result": await service.run_task(agent, task, parameters or {}, role=caller.role, runtime=runtime)}
+    return {"result": await service.run_task(agent, task, parameters, role=caller.role, runtime=runtime)}
 
 
 @router.get("/gateway/openapi.json", **needs("viewer"))

@@ -31,9 +31,11 @@ class Submitted(BaseModel):
 
 
 class Ended(BaseModel):
-    """Whether a run still ran when it was cancelled."""
+    """Whether a run still ran when it was cancelled, whether all that belongs to it has ended, and which runs have not."""
 
     cancelled: bool
+    ended: bool
+    running: list[UUID]
 
 
 class Again(BaseModel):
@@ -59,10 +61,11 @@ class Batch(BaseModel):
 
 
 class Scheduled(BaseModel):
-    """A plan, and when it begins: minute, hour, day, month and weekday, in UTC."""
+    """A plan, and when it begins: minute, hour, day, month and weekday, as clocks in a time zone show them."""
 
     plan: dict[str, Any]
     cron: str = Field(max_length=200)
+    time_zone: str = Field("UTC", max_length=100, description="A name such as Europe/Berlin.")
 
 
 class AgentLimit(BaseModel):
@@ -104,9 +107,9 @@ async def get_state(runtime: Acting) -> views.PlanState:
 
 @router.put("/schedules/{name}", **needs("operator"))
 async def put_schedule(name: ScheduleName, body: Scheduled, runtime: Acting) -> schedules.Schedule:
-    """Let a plan begin by itself at the times of a cron expression (UTC)."""
+    """Let a plan begin by itself at the times of a cron expression."""
     plan = standard_orchestrator(runtime).read(body.plan)
-    return await schedules.schedule(name, plan, body.cron, runtime=runtime)
+    return await schedules.schedule(name, plan, body.cron, time_zone=body.time_zone, runtime=runtime)
 
 
 @router.delete("/schedules/{name}", status_code=204, **needs("operator"))
@@ -185,8 +188,9 @@ async def resume(run_id: RunId, runtime: Acting) -> Changed:
 
 @router.post("/{run_id}/cancel", **needs("operator"))
 async def cancel(run_id: RunId, runtime: Acting) -> Ended:
-    """End a run with every step that runs."""
-    return Ended(cancelled=await standard_orchestrator(runtime).cancel(run_id))
+    """End a run with every step that runs and the plans of its steps, and wait some seconds until all of them have ended."""
+    answer = await standard_orchestrator(runtime).cancel(run_id)
+    return Ended(cancelled=answer.cancelled, ended=answer.ended, running=list(answer.running))
 
 
 @router.post("/{run_id}/replay", status_code=202, **needs("operator"))

@@ -313,6 +313,7 @@ class RealtimeApp(BaseModel):
     app_key: str
     name: str
     client_events: bool
+    subscription_counts: bool
     webhook_url: str | None
 
 
@@ -327,6 +328,7 @@ class NewRealtimeApp(BaseModel):
 
     name: str = Field(min_length=1, max_length=200)
     client_events: bool = True
+    subscription_counts: bool = False
     webhook_url: str | None = Field(None, max_length=2_000)
 
 
@@ -334,6 +336,7 @@ class RealtimeTerms(BaseModel):
     """What an application allows, and where its webhooks go."""
 
     client_events: bool = True
+    subscription_counts: bool = False
     webhook_url: str | None = Field(None, max_length=2_000)
 
 
@@ -385,7 +388,8 @@ async def sign_subscription(
         raise AccessDenied("A channel private-person-... is of that person alone.")
     app = await apps.default(runtime=runtime)
     key = await apps.credentials(app, runtime=runtime)
-    data = json.dumps({"user_id": caller.person[: protocol.MOST_USER_ID]}) if protocol.kind_of(channel_name).presence else None  # fmt: skip
+    member = protocol.Member(caller.person[: protocol.MOST_USER_ID], {"name": caller.person[: protocol.MOST_USER_ID]})
+    data = json.dumps(member.as_dict()) if protocol.kind_of(channel_name).presence else None
     return ChannelAuth(auth=signatures.channel_auth(key, socket_id, channel_name, data), channel_data=data)
 
 
@@ -408,7 +412,7 @@ async def list_apps(runtime: Acting) -> list[RealtimeApp]:
 @router.post("/api/v1/integration/realtime/apps", status_code=201, **needs("admin"))
 async def create_app(body: NewRealtimeApp, runtime: Acting) -> RealtimeSecret:
     """Make a realtime application, or return the one of that name."""
-    made = await apps.add(body.name, client_events=body.client_events, webhook_url=body.webhook_url, runtime=runtime)
+    made = await apps.add(**body.model_dump(), runtime=runtime)
     return await _with_secret(made, runtime)
 
 
@@ -421,7 +425,7 @@ async def get_app(app_id: AppId, runtime: Acting) -> RealtimeSecret:
 @router.put("/api/v1/integration/realtime/apps/{app_id}", **needs("admin"))
 async def change_app(app_id: AppId, body: RealtimeTerms, runtime: Acting) -> RealtimeApp:
     """Change what a realtime application allows, and where its webhooks go."""
-    changed = await apps.change(app_id, client_events=body.client_events, webhook_url=body.webhook_url, runtime=runtime)
+    changed = await apps.change(app_id, **body.model_dump(), runtime=runtime)
     return _shown(changed)
 
 
@@ -440,7 +444,7 @@ async def end_app(app_id: AppId, runtime: Acting) -> RealtimeApp:
 def _shown(app: App) -> RealtimeApp:
     return RealtimeApp(
         app_id=str(app.app_id), app_key=app.app_key, name=app.name, client_events=app.client_events,
-        webhook_url=app.webhook_url,
+        subscription_counts=app.subscription_counts, webhook_url=app.webhook_url,
     )  # fmt: skip
 
 

@@ -202,8 +202,9 @@ class PluginPair(BaseModel):
 
 
 class PluginResult(BaseModel):
-    """What became of a batch."""
+    """What became of the scripts of batches."""
 
+    deployments: list[str] = Field(max_length=200)
     results: list[dict[str, Any]] = Field(max_length=scripts.MOST_SCRIPTS)
 
 
@@ -276,17 +277,18 @@ async def stream(plugin: Calling) -> EventSourceResponse:
     return EventSourceResponse(_sse(plugin), send_timeout=_SEND_TIMEOUT, ping=15)
 
 
-@router.get("/plugin/deployments/{deployment_id}", include_in_schema=False)
-async def get_batch(deployment_id: str, plugin: Calling) -> dict[str, Any]:
-    """Return the scripts of a batch with their texts."""
-    found = await deployments.batch_of(plugin.session, deployment_id, runtime=plugin.runtime)
-    return {"deployment_id": deployment_id, "scripts": found}
+@router.get("/plugin/deployments", include_in_schema=False)
+async def get_batches(plugin: Calling) -> dict[str, Any]:
+    """Return the batches that wait for the plugin, and their scripts with their texts."""
+    return await deployments.waiting(plugin.session, runtime=plugin.runtime)
 
 
-@router.post("/plugin/deployments/{deployment_id}", include_in_schema=False)
-async def finish_batch(deployment_id: str, body: PluginResult, plugin: Calling) -> dict[str, Any]:
-    """Keep what became of a batch."""
-    return {"status": await deployments.finish(plugin.session, deployment_id, body.results, runtime=plugin.runtime)}
+@router.post("/plugin/deployments", include_in_schema=False)
+async def finish_batches(body: PluginResult, plugin: Calling) -> dict[str, Any]:
+    """Keep what became of batches."""
+    return {
+        "statuses": await deployments.finish(plugin.session, body.deployments, body.results, runtime=plugin.runtime)
+    }
 
 
 @router.get("/plugin/scripts", include_in_schema=False)

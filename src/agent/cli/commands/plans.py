@@ -130,19 +130,24 @@ def replay(
 
 @app.command("cancel", epilog=examples("agent plans cancel learning-session-ana"))
 def cancel(name: _Name, *, as_json: JsonOption = False) -> None:
-    """End a run with every step that runs."""
+    """End a run with every step that runs and the plans of its steps."""
     from agent.cli.terminal.render import print_json, say, stdout
-    from agent.orchestration import store
+    from agent.orchestration import Cancellation, store
     from agent.orchestration.standard import standard_orchestrator
 
-    async def end(runtime: Runtime) -> bool:
+    async def end(runtime: Runtime) -> Cancellation:
         return await standard_orchestrator(runtime).cancel(await store.find(name, runtime=runtime))
 
-    still = run_with(end)
+    answer = run_with(end)
     if as_json:
-        print_json({"cancelled": still})
+        print_json({"cancelled": answer.cancelled, "ended": answer.ended, "running": answer.running})
+    elif not answer.ended:
+        say(stdout(), f"Cancelled, but not all of it has ended yet: {', '.join(map(str, answer.running[:10]))}. Whoever runs it ends it, or, if that process died, the next one.")  # fmt: skip
     else:
-        say(stdout(), "The run ends now." if still else "The run had ended already.")
+        say(
+            stdout(),
+            "The run has ended, with all that belongs to it." if answer.cancelled else "The run had ended already.",
+        )
 
 
 @app.command("replay-all", epilog=examples("agent plans replay-all learning-session-ana", "agent plans replay-all learning-session-ana --status succeeded --from feedback --limit 5"))  # fmt: skip
@@ -252,8 +257,10 @@ def state(*, as_json: JsonOption = False) -> None:
     listing(stdout(), ("circuit", "state", "failures in a row", "last error"), circuits, empty="Every agent answers.")
     limits = [(one_line(one["agent_id"], 80), str(one["most"]), str(one["taken"])) for one in found.limits]
     listing(stdout(), ("agent", "at most", "run now"), limits, empty="No agent has a limit.")
-    plans = [(one_line(one.name, 40), one_line(one.plan_id, 40), one.cron, f"{one.next_at:%Y-%m-%d %H:%M}", one_line(one.error or "", 80)) for one in found.schedules]  # fmt: skip
-    listing(stdout(), ("schedule", "plan", "cron (UTC)", "next", "error"), plans, empty="No plan is scheduled.")
+    plans = [(one_line(one.name, 40), one_line(one.plan_id, 40), one.cron, one.time_zone, f"{one.next_at:%Y-%m-%d %H:%M}", one_line(one.error or "", 80)) for one in found.schedules]  # fmt: skip
+    listing(
+        stdout(), ("schedule", "plan", "cron", "time zone", "next (UTC)", "error"), plans, empty="No plan is scheduled."
+    )
 
 
 @app.command("schedule", epilog=examples("agent plans schedule daily parallel-analysis -p learnerId=ana --cron '0 6 * * *'"))  # fmt: skip
@@ -261,7 +268,10 @@ def schedule(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The schedule's name.", show_default=False)],
     plan: Annotated[str, typer.Argument(metavar="PLAN", help="A template's name, or a JSON file.", show_default=False)],
     *,
-    cron: Annotated[str, typer.Option("--cron", help="Minute, hour, day, month, weekday; UTC.", show_default=False)],
+    cron: Annotated[str, typer.Option("--cron", help="Minute, hour, day, month, weekday.", show_default=False)],
+    time_zone: Annotated[
+        str, typer.Option("--time-zone", help="Whose clocks are meant, such as Europe/Berlin.")
+    ] = "UTC",
     parameters: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", help="A template's parameter, NAME=VALUE.")
     ] = None,
@@ -275,7 +285,9 @@ def schedule(
     given = _plan(plan, parameters or [])
 
     async def set_up(runtime: Runtime) -> schedules.Schedule:
-        return await schedules.schedule(name, standard_orchestrator(runtime).read(given), cron, runtime=runtime)
+        return await schedules.schedule(
+            name, standard_orchestrator(runtime).read(given), cron, time_zone=time_zone, runtime=runtime
+        )
 
     made = run_with(set_up)
     if as_json:

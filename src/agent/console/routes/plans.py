@@ -115,8 +115,9 @@ async def compare(request: Request, run_id: RunId, visit: Visitor, *, every: Ann
 @router.post("/{run_id}/cancel", dependencies=needs("operator"))
 async def cancel(request: Request, run_id: RunId, visit: Visitor, form: Form) -> Response:
     """End a run with every step that runs."""
-    ended = await performers.orchestrator(visit.runtime).cancel(run_id)
-    return done(request, form, "The run is cancelled." if ended else "The run was over already.")
+    answer = await performers.orchestrator(visit.runtime).cancel(run_id)
+    said = "The run is cancelled." if answer.ended else "The run is cancelled, and has not ended yet."
+    return done(request, form, said if answer.cancelled else "The run was over already.")
 
 
 @router.post("/{run_id}/pause", dependencies=needs("operator"))
@@ -184,6 +185,6 @@ def _center(view: RunView, states: Mapping[str, str]) -> int:
 def _graph(view: RunView, states: Mapping[str, str], around: int, chosen: int | None, zoom: str) -> Picture:
     steps = view.steps
     return graph_of(
-        steps, lines=lambda at: (f"{steps[at].agent_id} {steps[at].action}", states[steps[at].id]), kind=lambda at: states[steps[at].id],
+        steps, lines=lambda at: (f"{steps[at].action} · {steps[at].agent_id or 'asks'}", states[steps[at].id]), kind=lambda at: states[steps[at].id],
         href=lambda at: f"{ROOT}/plans/{view.run.id}/steps/{at}", around=around, chosen=chosen, scale=ZOOMS.get(zoom, 1.0),
     )  # fmt: skip

@@ -207,6 +207,33 @@ document.addEventListener("click", event => {
 });
 // A choice in a list of choices takes effect at once.
 document.addEventListener("change", event => { if (event.target.matches("[data-submit]")) event.target.form.requestSubmit(); });
+// A form that is shown as it would be: what it says is sent while one types, and the parts that depend on it are shown anew.
+let looking = 0, lookTimer;
+async function look(form, url) {
+  const mine = ++looking;
+  try {
+    const answer = await fetch(url, { method: "POST", body: new URLSearchParams(new FormData(form)), headers: { "X-Console": "part" }, redirect: "error" });
+    if (answer.status === 401) { over(); return; }
+    if (!answer.ok || mine !== looking) return;
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    for (const part of $$("[data-part]")) {
+      const other = fresh.getElementById(part.id);
+      if (!other || other.innerHTML === part.innerHTML || part.contains(document.activeElement)) continue;
+      part.replaceChildren(...[...other.childNodes].map(node => document.adoptNode(node)));
+    }
+    const was = fresh.querySelector("[name=does_was]"), now = form.elements.does_was;
+    if (was && now) { now.value = was.value; const does = form.elements.does; if (document.activeElement !== does) does.value = was.value; }
+  } catch { /* the server is away: storing the form says so */ }
+}
+document.addEventListener("input", event => {
+  const place = event.target.closest("[data-look]");
+  if (!place) return;
+  event.target.form.dataset.unsent = "yes";
+  clearTimeout(lookTimer);
+  lookTimer = setTimeout(() => look(event.target.form, place.dataset.look), 350);
+});
+// What is typed there and not stored is not left without a question.
+addEventListener("beforeunload", event => { if ($("form[data-unsent]:not([data-sent])")) event.preventDefault(); });
 // A slider over events shows the moment that it stands at, which is in the address, too.
 document.addEventListener("input", event => {
   if (!event.target.matches("[data-scrub]")) return;

@@ -37,13 +37,16 @@ class DatabaseSyncAgent(BaseIntegrationAgent):
                 url, seconds=settings.cache_seconds, load_seconds=settings.cache_load_seconds, runtime=self.runtime
             )
             self.connect("redis", cache)
-        self.records = Records(cache, load_seconds=settings.cache_load_seconds, counted=self._count)
+        self.records = Records(
+            cache, load_seconds=settings.cache_load_seconds, counted=self._count, ahead=settings.cache_predict
+        )
         self._worker = Worker(self.runtime, self.records, cache)
         self._worker.start()
 
     async def shutdown(self) -> None:
         """Apply nothing more; another process does."""
         await self._worker.stop()
+        await self.records.close()
 
     def tasks(self) -> Mapping[str, Task]:
         """Return what it can do."""

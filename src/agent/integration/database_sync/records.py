@@ -16,11 +16,17 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
+import structlog
+
+import agent.integration.schemas.boundaries as boundaries
+from agent.concurrency import background, end_tasks
 from agent.db import Connection, load_queries
 from agent.db.queries import fetch_all, fetch_one
-from agent.errors import InvalidInput, StateChanged
+from agent.errors import AgentError, InvalidInput, StateChanged
 from agent.integration.database_sync.cache import CacheAway, RedisCache
 from agent.integration.database_sync.entries import RESOLUTIONS, Record, Write, resolved
+from agent.integration.database_sync.predictions import Predictions
 from agent.runtime import Runtime
 from agent.sync.merging import MISSING
 from agent.sync.payloads import json_text
@@ -28,6 +34,8 @@ from agent.sync.payloads import json_text
 _QUERIES = load_queries(__package__)
 _LOOK_SECONDS = 0.01
 _MOST_BYTES = 1_048_576
+_MOST_AHEAD = 4
+_log = structlog.get_logger(__name__)
 Counted = Callable[[str, bool], None]  # tenant, and whether the cache had it
 
 
@@ -42,14 +50,43 @@ class Queued:
 class Records:
     """The records of every tenant, seen from this process. Without a `cache` they are read from Postgres."""
 
-    def __init__(self, cache: RedisCache | None, *, load_seconds: float, counted: Counted = lambda tenant, hit: None) -> None:  # fmt: skip
+    def __init__(self, cache: RedisCache | None, *, load_seconds: float, counted: Counted = lambda tenant, hit: None, ahead: bool = False) -> None:  # fmt: skip
         self._cache = cache
+        self._ahead = ahead and cache is not None
+        self._predictions: dict[str, Predictions] = {}
+        self._loading_ahead: set[asyncio.Task[None]] = set()
         self._load_seconds = load_seconds
         self._counted = counted
         self._loading: dict[str, asyncio.Task[Record]] = {}
 
     async def read(self, kind: str, key: str, *, runtime: Runtime) -> Record:
         """Return a record; one that is not there has the value None."""
+        if self._ahead:
+            self._look_ahead(kind, key, runtime)
+        return await self._read(kind, key, runtime)
+
+    def _look_ahead(self, kind: str, key: str, runtime: Runtime) -> None:
+        """Load what is likely read next, a few at a time, beside the read that tells it."""
+        check_name(kind, key)
+        known = self._predictions.setdefault(runtime.tenant_id, Predictions())
+        for likely in known.read(json.dumps([kind, key]), runtime.user):
+            if len(self._loading_ahead) < _MOST_AHEAD:
+                next_kind, next_key = json.loads(likely)
+                background(self._load_ahead(next_kind, next_key, runtime), self._loading_ahead)
+
+    async def _load_ahead(self, kind: str, key: str, runtime: Runtime) -> None:
+        name = name_of(runtime.tenant_id, kind, key)
+        try:
+            if self._cache is not None and await self._cache.get(name) is None:
+                await self._load(name, kind, key, self._cache, runtime)
+        except (AgentError, psycopg.Error) as error:  # nobody waits for it
+            _log.info("record_not_loaded_ahead", error=type(error).__name__)
+
+    async def close(self) -> None:
+        """End what is loaded ahead."""
+        await end_tasks(*self._loading_ahead)
+
+    async def _read(self, kind: str, key: str, runtime: Runtime) -> Record:
         name = name_of(runtime.tenant_id, kind, key)
         if self._cache is not None:
             try:
@@ -71,6 +108,7 @@ class Records:
 
     async def write(self, write: Write, *, runtime: Runtime) -> Record:
         """Write a record through the cache, and return it. Raises `StateChanged` where `resolution` says so."""
+        await boundaries.check("record", write.kind, write.value, runtime=runtime)
         async with self.transaction(runtime=runtime) as transaction:
             return await transaction.write(write)
 
@@ -85,6 +123,7 @@ class Records:
     async def write_behind(self, write: Write, *, write_id: str | None = None, runtime: Runtime) -> Queued:
         """Keep a write that a worker applies soon. Readers see it at once. The same `write_id` again is not written twice."""
         check_write(write)
+        await boundaries.check("record", write.kind, write.value, runtime=runtime)
         row = await runtime.one(
             _QUERIES["queue_write"], kind=write.kind, key=write.key, value=as_json(write.value),
             base=None if write.base is MISSING else as_json(write.base), base_version=write.base_version,

@@ -9,13 +9,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import ceil
 from typing import Any
 
-from limits import RateLimitItem
-from limits.aio.storage import MemoryStorage
-from limits.aio.strategies import MovingWindowRateLimiter
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+import agent.integration.gateway.rates as rates
 import agent.integration.gateway.store as store
 from agent.errors import InvalidInput, NotFound
 from agent.integration.base import BaseIntegrationAgent, Task
@@ -67,7 +66,7 @@ class APIGatewayAgent(BaseIntegrationAgent):
 
     async def initialize(self) -> None:
         """Begin to count requests."""
-        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+        self._rates = rates.Rates()
 
     def tasks(self) -> Mapping[str, Task]:
         """Return what the agent can do."""
@@ -95,9 +94,12 @@ class APIGatewayAgent(BaseIntegrationAgent):
         headers = endpoint.headers()
         if endpoint.is_gone(datetime.now(UTC)):
             return Answer(headers=headers, gone=True)
-        if match.rate is not None and not await self._within(match.rate, endpoint, runtime):
-            return Answer(headers=headers, retry_after=max(1, int(match.rate.get_expiry())))
-        parameters = {**given, **match.values}
+        if match.rate is not None:
+            wait = await self._rates.retry_after(f"{endpoint.name}/{runtime.user}", match.rate, runtime=runtime)
+            if wait is not None:
+                return Answer(headers=headers, retry_after=max(1, ceil(wait)))
+        asked = endpoint.typed(given) if endpoint.method in ("GET", "DELETE") else given
+        parameters = {**asked, **endpoint.typed(match.values)}
         if endpoint.options.request is not None:
             parameters = endpoint.options.request.apply(parameters)
         _check(endpoint, parameters)
@@ -105,9 +107,6 @@ class APIGatewayAgent(BaseIntegrationAgent):
         if endpoint.options.response is not None and isinstance(result, Mapping):
             result = endpoint.options.response.apply(result)
         return Answer(result=result, headers=headers)
-
-    async def _within(self, rate: RateLimitItem, endpoint: Endpoint, runtime: Runtime) -> bool:
-        return await self._limiter.hit(rate, f"{runtime.tenant_id}/{endpoint.name}/{runtime.user}")
 
     async def _create(self, parameters: dict[str, Any], *, runtime: Runtime) -> dict[str, Any]:
         new = read(NewEndpoint, parameters)
@@ -145,7 +144,10 @@ class APIGatewayAgent(BaseIntegrationAgent):
 
     async def _clean_up(self, parameters: dict[str, Any], *, runtime: Runtime) -> dict[str, Any]:
         del parameters
-        return {"endpoints": await store.forget(days=_FORGET_DAYS, runtime=runtime)}
+        return {
+            "endpoints": await store.forget(days=_FORGET_DAYS, runtime=runtime),
+            "rates": await rates.forget(runtime=runtime),
+        }
 
 
 def _check(endpoint: Endpoint, parameters: dict[str, Any]) -> None:

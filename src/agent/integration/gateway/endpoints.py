@@ -88,6 +88,29 @@ class Endpoint:
         """Return its method, version and path, as people write it."""
         return f"{self.method} /{self.version}{self.path}"
 
+    @property
+    def in_path(self) -> list[str]:
+        """Return the names of the parameters that stand in its path."""
+        return _PARAMETER.findall(self.path)
+
+    def original_names(self) -> dict[str, str]:
+        """Return how callers name what its task gets under another name."""
+        renamed: Mapping[str, str] = self.options.request.rename if self.options.request else {}
+        return {new: old for old, new in renamed.items()}
+
+    def named_parameters(self) -> dict[str, Any]:
+        """Return the schema of each parameter by the name that callers use."""
+        properties = (self.options.parameters or {}).get("properties")
+        renamed = self.original_names()
+        if not isinstance(properties, dict):
+            return {}
+        return {renamed.get(str(name), str(name)): part for name, part in properties.items()}
+
+    def typed(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what stood in an address with the types that the schema names; what fits none stays text."""
+        named = self.named_parameters()
+        return {name: _typed(value, named.get(name)) for name, value in values.items()}
+
     def is_gone(self, now: datetime) -> bool:
         """Return whether it answers no more."""
         return self.removed_at is not None or (self.sunset_at is not None and self.sunset_at <= now)
@@ -102,6 +125,19 @@ class Endpoint:
         if self.successor is not None:
             found["Link"] = f'<{PREFIX}/{self.successor.lstrip("/")}>; rel="successor-version"'
         return found
+
+
+def _typed(value: Any, schema: Any) -> Any:
+    kind = schema.get("type") if isinstance(schema, Mapping) else None
+    if not isinstance(value, str) or not isinstance(kind, str):
+        return value
+    if kind == "boolean":
+        return {"true": True, "false": False}.get(value, value)
+    if kind in ("integer", "number") and re.fullmatch(r"-?[0-9]{1,18}", value):
+        return int(value)
+    if kind == "number" and re.fullmatch(r"-?[0-9]{1,18}\.[0-9]{1,18}", value):
+        return float(value)
+    return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,11 @@ from typing import Any
 
 from agent.integration.gateway.endpoints import PREFIX, Endpoint
 
-_IN_PATH = re.compile(r"\{([a-z][a-z0-9_]*)\}")
-_PROBLEM = {"description": "What went wrong, and the next step.", "content": {"application/problem+json": {"schema": {"type": "object"}}}}  # fmt: skip
+_PROBLEM = {"description": "What went wrong, and the next step.", "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}  # fmt: skip
+_PROBLEM_SCHEMA = {
+    "type": "object", "required": ["title", "status", "detail"],
+    "properties": {"type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"}, "detail": {"type": "string"}},
+}  # fmt: skip
 
 
 def document(endpoints: Iterable[Endpoint], *, now: datetime | None = None) -> dict[str, Any]:
@@ -25,20 +28,17 @@ def document(endpoints: Iterable[Endpoint], *, now: datetime | None = None) -> d
         "info": {"title": "Endpoints of the gateway", "version": str(len(paths)), "description": "Made at run time; each answers what an agent's task gives."},
         "servers": [{"url": PREFIX}],
         "security": [{"bearer": []}],
-        "components": {"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}}},
+        "components": {"schemas": {"Problem": _PROBLEM_SCHEMA}, "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}}},
         "paths": paths,
     }  # fmt: skip
 
 
 def _operation(one: Endpoint) -> dict[str, Any]:
-    in_path = _IN_PATH.findall(one.path)
-    schema = one.options.parameters or {"type": "object"}
-    properties = schema.get("properties", {}) if isinstance(schema.get("properties"), dict) else {}
-    renamed = {new: old for old, new in (one.options.request.rename if one.options.request else {}).items()}
-    named = {renamed.get(name, name): part for name, part in properties.items()}
+    in_path, named, schema = one.in_path, one.named_parameters(), one.options.parameters or {"type": "object"}
+    renamed = one.original_names()
     parameters = [{"name": name, "in": "path", "required": True, "schema": named.get(name, {"type": "string"})} for name in in_path]  # fmt: skip
     operation: dict[str, Any] = {
-        "operationId": "_".join(filter(None, re.split(r"\W+", f"{one.method.lower()} {one.version} {one.path}"))),
+        "operationId": _operation_id(one),
         "summary": one.options.summary or f"{one.agent}: {one.task}", "tags": [one.version], "x-role": one.role,
         "responses": {"200": {"description": "What the task gave.", "content": {"application/json": {"schema": {}}}}, "default": _PROBLEM},
     }  # fmt: skip
@@ -48,7 +48,10 @@ def _operation(one: Endpoint) -> dict[str, Any]:
         parameters += [{"name": name, "in": "query", "required": name in required, "schema": part} for name, part in rest.items()]  # fmt: skip
     else:
         body = {**schema, "properties": rest, "required": [name for name in required if name not in in_path]}
-        operation["requestBody"] = {"content": {"application/json": {"schema": body}}}
+        operation["requestBody"] = {
+            "required": bool(body["required"]),
+            "content": {"application/json": {"schema": body}},
+        }
     if parameters:
         operation["parameters"] = parameters
     if one.deprecated_at is not None:
@@ -56,3 +59,9 @@ def _operation(one: Endpoint) -> dict[str, Any]:
     if one.sunset_at is not None:
         operation["x-sunset"] = one.sunset_at.isoformat()
     return operation
+
+
+def _operation_id(one: Endpoint) -> str:
+    """Return a name that no other endpoint has: `/levels/{level}` is levels_by_level, `/levels/level` is levels_level."""
+    parts = one.path.replace("{", "by_").strip("/")
+    return "_".join(filter(None, re.split(r"\W+", f"{one.method.lower()} {one.version} {parts}")))

@@ -31,3 +31,11 @@ UPDATE agents.integration_endpoints SET removed_at = now()
 
 -- forget: endpoints that were removed long ago
 DELETE FROM agents.integration_endpoints WHERE tenant_id = %(tenant_id)s AND removed_at < now() - make_interval(days => %(days)s)
+
+-- take_rate: requests of a rate for this process, for a twentieth of its period
+SELECT granted, part, seconds_left, retry_after
+  FROM agents.take_rate(%(name)s, %(most)s, %(period)s, %(wanted)s, %(unused)s, %(unused_of)s)
+ WHERE %(tenant_id)s = agents.tenant()
+
+-- forget_rates: what counts for no rate any more
+DELETE FROM agents.integration_rates WHERE tenant_id = %(tenant_id)s AND ends_at < now()

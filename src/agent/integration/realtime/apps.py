@@ -33,7 +33,8 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
-    """An application. `tenant_id` owns it; `client_events` says whether its clients may send each other events."""
+    """An application. `tenant_id` owns it; `client_events` says whether its clients may send each other events, `subscription_counts` whether
+    they and its webhook are told how many subscribe."""
 
     tenant_id: str
     app_id: int
@@ -41,6 +42,7 @@ class App:
     name: str
     client_events: bool
     webhook_url: str | None
+    subscription_counts: bool = False
 
     @property
     def channel(self) -> str:
@@ -79,7 +81,7 @@ async def default(*, runtime: Runtime) -> App:
     for app in await every(runtime=runtime):
         if app.name == DEFAULT:
             return app
-    return await _add(DEFAULT, client_events=True, webhook_url=None, runtime=runtime)
+    return await _add(DEFAULT, runtime=runtime)
 
 
 async def get(app_id: int, *, runtime: Runtime) -> App:
@@ -90,20 +92,29 @@ async def get(app_id: int, *, runtime: Runtime) -> App:
     raise _no_app(app_id)
 
 
-async def add(name: str, *, client_events: bool = True, webhook_url: str | None = None, runtime: Runtime) -> App:
+async def add(
+    name: str, *, client_events: bool = True, subscription_counts: bool = False, webhook_url: str | None = None, runtime: Runtime
+) -> App:  # fmt: skip
     """Make an application, or return the one of that name. Only admins do that."""
     await _check_admin(runtime)
     if not 0 < len(name) <= 200 or not name.isprintable():
         raise InvalidInput("The name of an application has 1 to 200 printable characters.")
     if len(await every(runtime=runtime)) >= _MOST_APPS:
         raise InvalidInput(f"There are {_MOST_APPS} applications already: end one first.")
-    return await _add(name, client_events=client_events, webhook_url=checked_url(webhook_url), runtime=runtime)
+    more = {"client_events": client_events, "subscription_counts": subscription_counts}
+    return await _add(name, **more, webhook_url=checked_url(webhook_url), runtime=runtime)
 
 
-async def change(app_id: int, *, client_events: bool, webhook_url: str | None, runtime: Runtime) -> App:
+async def change(
+    app_id: int, *, client_events: bool, subscription_counts: bool = False, webhook_url: str | None, runtime: Runtime
+) -> App:  # fmt: skip
     """Change what an application allows, and where its webhooks go. Only admins do that. Raises `NotFound`."""
     await _check_admin(runtime)
-    values = {"client_events": client_events, "webhook_url": checked_url(webhook_url)}
+    values = {
+        "client_events": client_events,
+        "subscription_counts": subscription_counts,
+        "webhook_url": checked_url(webhook_url),
+    }
     return await _changed("change_app", app_id, runtime=runtime, **values)
 
 
@@ -143,10 +154,12 @@ def _is(host: str, what: str) -> bool:
         return False
 
 
-async def _add(name: str, *, client_events: bool, webhook_url: str | None, runtime: Runtime) -> App:
+async def _add(
+    name: str, *, client_events: bool = True, subscription_counts: bool = False, webhook_url: str | None = None, runtime: Runtime
+) -> App:  # fmt: skip
     await runtime.execute(
         _QUERIES["add_app"], app_id=secrets.randbelow(9 * 10**14) + 10**14, app_key=_new_key(runtime.tenant_id), name=name,
-        client_events=client_events, webhook_url=webhook_url, created_by=runtime.user,
+        client_events=client_events, subscription_counts=subscription_counts, webhook_url=webhook_url, created_by=runtime.user,
     )  # fmt: skip
     seal_soon(runtime)
     (made,) = [app for app in await every(runtime=runtime) if app.name == name]

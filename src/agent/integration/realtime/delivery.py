@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -36,8 +36,14 @@ _QUERIES = load_queries(__package__)
 WEBHOOKS, PUSHER = "realtime-webhooks", "pusher"
 _SECONDS: Final = 9.0
 _LOOK_SECONDS = 2.0
-# Twenty deliveries with these pauses go on for more than two hours, which a platform may be away.
-_TERMS: Final[dict[str, Any]] = {"max_deliver": 20, "backoff_seconds": [1.0, 2.0, 5.0, 15.0, 30.0, 60.0, *[600.0] * 13]}
+_NEVER: Final = frozenset({400, 413, 422})
+# A webhook may refuse one event for good, so the others do not wait for it: twenty deliveries go on for more than two hours.
+# Pusher gets one event after the other, and may be away for five hours. A pause is longer than a request waits for its answer, or
+# another process would send the event meanwhile.
+TERMS: Final[Mapping[str, Mapping[str, Any]]] = {
+    WEBHOOKS: {"max_deliver": 20, "backoff_seconds": [1.0, 2.0, 5.0, 15.0, 30.0, 60.0, *[600.0] * 13]},
+    PUSHER: {"max_deliver": 700, "backoff_seconds": [10.0, 10.0, 15.0, 30.0], "max_ack_pending": 1},
+}
 Poster = Callable[[str, bytes, dict[str, str]], Awaitable[None]]
 _log = structlog.get_logger(__name__)
 
@@ -46,8 +52,12 @@ class NotTaken(ProviderUnavailable):
     """The address did not take what was sent."""
 
 
+class Refused(ProviderUnavailable):
+    """The address will never take what was sent."""
+
+
 async def post(url: str, body: bytes, headers: dict[str, str], *, platform: str, runtime: Runtime) -> None:
-    """Post events as JSON to a platform. Raises `NotTaken` unless the answer is a success; nobody is followed elsewhere."""
+    """Post events as JSON to a platform. Raises `NotTaken` or `Refused` unless the answer is a success; nobody is followed elsewhere."""
     import httpx
 
     try:
@@ -57,6 +67,8 @@ async def post(url: str, body: bytes, headers: dict[str, str], *, platform: str,
         )  # fmt: skip
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise NotTaken(f"The address is not reached ({type(error).__name__}).") from None
+    if answer.status_code in _NEVER:
+        raise Refused(f"The address answers {answer.status_code}.")
     if not answer.is_success:
         raise NotTaken(f"The address answers {answer.status_code}.")
 
@@ -111,8 +123,11 @@ class HostedPusher:
 class Delivery:
     """Hands over what is due, of every tenant, until it is stopped. Any number of processes may do so."""
 
-    def __init__(self, runtime: Runtime, *, to_webhook: Poster | None = None, to_pusher: Poster | None = None) -> None:
-        self._runtime = runtime
+    def __init__(
+        self, runtime: Runtime, *, to_webhook: Poster | None = None, to_pusher: Poster | None = None,
+        terms: Mapping[str, Mapping[str, Any]] = TERMS,
+    ) -> None:  # fmt: skip
+        self._runtime, self._terms = runtime, terms
         self._posts: dict[str, Poster] = {
             WEBHOOKS: to_webhook or partial(post, platform="webhook", runtime=runtime),
             PUSHER: to_pusher or partial(post, platform="pusher", runtime=runtime),
@@ -157,7 +172,7 @@ class Delivery:
         name = app.webhook_channel if receiver == WEBHOOKS else app.channel
         channel = await sync_channel(name, runtime=acting)
         start = "all" if receiver == WEBHOOKS else "new"
-        await service.subscribe_agent_to_channel(receiver, channel, start=start, **_TERMS)
+        await service.subscribe_agent_to_channel(receiver, channel, start=start, **self._terms[receiver])
         handle = self._to_webhook(app, acting) if receiver == WEBHOOKS else self._to_pusher()
         while True:
             with suppress(AgentError, psycopg.Error):
@@ -178,6 +193,9 @@ class Delivery:
         async def handle(event: Event) -> None:
             if event.data.get("from") == "server":
                 url, body = pusher.request(event.data, now=time.time())
-                await self._posts[PUSHER](url, body, {})
+                try:
+                    await self._posts[PUSHER](url, body, {})
+                except Refused as error:  # those behind it must not wait for what never arrives
+                    _log.warning("pusher_refused_event", event_id=event.event_id, error=str(error))
 
         return handle

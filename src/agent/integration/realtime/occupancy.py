@@ -49,17 +49,25 @@ class Occupied:
     users: int
 
 
-def changes(channel: str, before: Present, now: Present) -> list[dict[str, Any]]:
-    """Return the events of a webhook for a change of who is in a channel. Pure."""
-    found = [{"name": "channel_occupied", "channel": channel}] if now.subscriptions and not before.subscriptions else []
+def changes(channel: str, before: Present, now: Present, *, counts: bool = False) -> list[dict[str, Any]]:
+    """Return the events of a webhook for a change of who is in a channel, with `counts` also of how many subscribe. Pure."""
+    found: list[dict[str, Any]] = (
+        [{"name": "channel_occupied", "channel": channel}] if now.subscriptions and not before.subscriptions else []
+    )
     found += [{"name": "member_added", "channel": channel, "user_id": one} for one in now.members if one not in before.members]  # fmt: skip
     found += [{"name": "member_removed", "channel": channel, "user_id": one} for one in before.members if one not in now.members]  # fmt: skip
+    if counts and now.subscriptions != before.subscriptions and not protocol.kind_of(channel).presence:
+        found += [{"name": "subscription_count", "channel": channel, "subscription_count": now.subscriptions}]
     gone = before.subscriptions and not now.subscriptions
     return [*found, {"name": "channel_vacated", "channel": channel}] if gone else found
 
 
 def told(channel: str, change: Mapping[str, Any], members: Members) -> dict[str, Any] | None:
     """Return the event by which subscribers learn of a change, or None where they do not. Pure."""
+    if change["name"] == "subscription_count" and change["subscription_count"]:
+        count = json.dumps({"subscription_count": change["subscription_count"]})
+        event = publishing.Outgoing(channels=(channel,), event="pusher_internal:subscription_count", data=count)
+        return event.as_dict("service")
     if not change["name"].startswith("member_"):
         return None
     data: dict[str, Any] = {"user_id": change["user_id"]}
@@ -148,7 +156,7 @@ async def _find_channels(app: App, runtime: Runtime) -> None:
 
 
 async def _tell(app: App, channel: str, *, before: Present, now: Present, conn: Connection, runtime: Runtime) -> None:
-    found = changes(channel, before, now)
+    found = changes(channel, before, now, counts=app.subscription_counts)
     service = AgentSyncService(runtime)
     for data in filter(None, (told(channel, one, now.members) for one in found)):
         target = await sync_channel(app.channel, runtime=runtime)

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 import agent.integration.realtime.protocol as protocol
+import agent.integration.schemas.boundaries as boundaries
 from agent.db import Connection, load_queries
 from agent.errors import InvalidInput
 from agent.integration.realtime.apps import App
@@ -64,6 +65,8 @@ def checked(
 async def publish(app: App, events: Sequence[Outgoing], *, runtime: Runtime) -> None:
     """Store events of a server in their order, all of them or none; when this returns, they are delivered whatever dies."""
     acting = runtime.for_tenant(app.tenant_id)
+    for one in events:
+        await boundaries.check_event(one.event, one.data, runtime=acting)
     service = AgentSyncService(acting)
     channel = await sync_channel(app.channel, runtime=acting)
     if len(events) == 1 and not cached_of(events[0]):
@@ -76,8 +79,9 @@ async def publish(app: App, events: Sequence[Outgoing], *, runtime: Runtime) -> 
 
 
 async def pass_on(app: App, event: Outgoing, *, runtime: Runtime) -> None:
-    """Store an event of a client for the other subscribers."""
+    """Store an event of a client for the other subscribers. Raises `InvalidInput` if it does not fit the schema that it is bound to."""
     acting = runtime.for_tenant(app.tenant_id)
+    await boundaries.check_event(event.event, event.data, runtime=acting)
     channel = await sync_channel(app.channel, runtime=acting)
     await AgentSyncService(acting).broadcast_to_channel(channel, stored(event.as_dict("client")))
 

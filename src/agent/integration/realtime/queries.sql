@@ -1,6 +1,6 @@
 -- add_app: make an application
-INSERT INTO agents.realtime_apps (tenant_id, app_id, app_key, name, client_events, webhook_url, created_by)
-VALUES (%(tenant_id)s, %(app_id)s, %(app_key)s, %(name)s, %(client_events)s, %(webhook_url)s, %(created_by)s)
+INSERT INTO agents.realtime_apps (tenant_id, app_id, app_key, name, client_events, subscription_counts, webhook_url, created_by)
+VALUES (%(tenant_id)s, %(app_id)s, %(app_key)s, %(name)s, %(client_events)s, %(subscription_counts)s, %(webhook_url)s, %(created_by)s)
 ON CONFLICT (tenant_id, name) DO NOTHING
 
 -- apps: every application of the tenant that is in use, by name
@@ -10,7 +10,7 @@ SELECT * FROM agents.realtime_apps WHERE tenant_id = %(tenant_id)s AND revoked_a
 SELECT * FROM agents.realtime_apps WHERE tenant_id = %(tenant_id)s AND app_key = %(app_key)s AND revoked_at IS NULL
 
 -- change_app: change what an application allows and where its webhooks go
-UPDATE agents.realtime_apps SET client_events = %(client_events)s, webhook_url = %(webhook_url)s
+UPDATE agents.realtime_apps SET client_events = %(client_events)s, subscription_counts = %(subscription_counts)s, webhook_url = %(webhook_url)s
  WHERE tenant_id = %(tenant_id)s AND app_id = %(app_id)s AND revoked_at IS NULL
 RETURNING *
 

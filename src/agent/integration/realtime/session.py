@@ -12,7 +12,7 @@ import agent.integration.realtime.occupancy as occupancy
 import agent.integration.realtime.protocol as protocol
 import agent.integration.realtime.publishing as publishing
 import agent.integration.realtime.signatures as signatures
-from agent.errors import AgentError
+from agent.errors import AgentError, InvalidInput
 from agent.integration.realtime.connections import Connection, Subscription
 from agent.integration.realtime.hub import Room
 from agent.integration.realtime.protocol import Code, Member, Message
@@ -148,7 +148,11 @@ class Session:
             return
         user_id = subscription.member.user_id if subscription and subscription.member else None
         event = publishing.Outgoing(channels=(channel,), event=message.event, data=data, without=self._connection.socket_id)  # fmt: skip
-        await publishing.pass_on(self._room.app, replace(event, user_id=user_id), runtime=self._room.runtime)
+        try:
+            await publishing.pass_on(self._room.app, replace(event, user_id=user_id), runtime=self._room.runtime)
+        except InvalidInput as error:
+            self._connection.send(protocol.error(Code.CLIENT_EVENT, str(error)))
+            return
         if self._room.app.webhook_url:
             told = {"name": "client_event", "channel": channel, "event": message.event, "data": data, "socket_id": self._connection.socket_id}  # fmt: skip
             await occupancy.queue_webhook(

@@ -9,12 +9,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+import agent.integration.schemas.boundaries as boundaries
 import agent.integration.schemas.registry as registry
 from agent.errors import InvalidInput
 from agent.integration.base import BaseIntegrationAgent, Task
 from agent.integration.events import IntegrationEvent, platform_of
 from agent.integration.parameters import read
-from agent.integration.schemas.documents import SchemaDocument
+from agent.integration.schemas.documents import SchemaDocument, json_of, problems_of
 from agent.integration.schemas.reading import read_schema
 from agent.integration.schemas.registry import NewSchema, SchemaVersion
 from agent.integration.transformation import snake
@@ -37,7 +38,7 @@ class Registration(_Given):
     version: str | None = Field(None, min_length=1, max_length=100, examples=["1.0.0"])
     definition: dict[str, Any] | list[Any] | str | bool
     compatibility: str | None = None
-    references: dict[str, dict[str, Any]] = {}
+    references: dict[str, dict[str, Any]] | list[dict[str, Any]] = {}
     migration: dict[str, Any] | None = None
     mappings: dict[str, dict[str, Any]] = {}
     metadata: dict[str, Any] | None = None
@@ -74,18 +75,53 @@ class Move(_Given):
     data: dict[str, Any]
 
 
+class Named(_Given):
+    """A version of a schema."""
+
+    schema_name: str
+    platform: str = "backend"
+    version: str
+
+
+class NewBinding(_Given):
+    """A schema that what crosses a boundary under a name must fit: a version of it, or its newest."""
+
+    boundary: str
+    subject: str
+    schema_name: str
+    platform: str = "backend"
+    version: str | None = None
+
+
+class Bound(_Given):
+    """A name at a boundary."""
+
+    boundary: str
+    subject: str
+
+
 class SchemaValidatorAgent(BaseIntegrationAgent):
     """See the module."""
 
     name = "schema_validator"
     summary = "Validates data across platforms, and keeps schemas with versions that fit together."
-    capabilities = ("JSON Schema", "Protobuf", "Avro", "compatibility", "transformation", "version migration")
+    capabilities = (
+        "JSON Schema",
+        "Protobuf",
+        "Avro",
+        "compatibility",
+        "transformation",
+        "version migration",
+        "boundaries",
+    )
+    admin_tasks = frozenset({"cleanup", "remove", "bind", "unbind"})
 
     def tasks(self) -> Mapping[str, Task]:
         """Return what the agent can do."""
         return {
             "register": self._register, "check_compatibility": self._check, "set_compatibility": self._set_compatibility, "list": self._list,
             "validate": self._validate, "migrate": self._migrate, "transform": self._transform,
+            "remove": self._remove, "bind": self._bind, "unbind": self._unbind, "list_bindings": self._list_bindings,
             "validate_input": self._demand, "validate_data": self._demand, "validate_scripts": self._demand,
         }  # fmt: skip
 
@@ -110,6 +146,26 @@ class SchemaValidatorAgent(BaseIntegrationAgent):
         mode = await registry.set_compatibility(name, platform, str(parameters.get("compatibility", "")), runtime=runtime)  # fmt: skip
         return {"schema_name": name, "platform": platform_of(platform), "compatibility": mode}
 
+    async def _remove(self, parameters: dict[str, Any], *, runtime: Runtime) -> dict[str, Any]:
+        given = read(Named, parameters)
+        await registry.remove(given.schema_name, given.platform, given.version, runtime=runtime)
+        return {**given.model_dump(), "removed": True}
+
+    async def _bind(self, parameters: dict[str, Any], *, runtime: Runtime) -> dict[str, Any]:
+        given = read(NewBinding, parameters).model_dump()
+        await boundaries.bind(**given, runtime=runtime)
+        return {**given, "bound": True}
+
+    async def _unbind(self, parameters: dict[str, Any], *, runtime: Runtime) -> dict[str, Any]:
+        given = read(Bound, parameters)
+        await boundaries.unbind(given.boundary, given.subject, runtime=runtime)
+        return {**given.model_dump(), "bound": False}
+
+    async def _list_bindings(self, parameters: dict[str, Any], *, runtime: Runtime) -> dict[str, Any]:
+        del parameters
+        found = await boundaries.bindings(runtime=runtime)
+        return {"bindings": [{**asdict(one), "created_at": one.created_at.isoformat()} for one in found]}
+
     async def _list(self, parameters: dict[str, Any], *, runtime: Runtime) -> dict[str, Any]:
         del parameters
         found = await registry.listed(runtime=runtime)
@@ -118,7 +174,7 @@ class SchemaValidatorAgent(BaseIntegrationAgent):
     async def _validate(self, parameters: dict[str, Any], *, runtime: Runtime) -> dict[str, Any]:
         given = read(Validation, parameters)
         document = await self._document(given, runtime)
-        problems = await asyncio.to_thread(document.problems, given.data)
+        problems = await asyncio.to_thread(problems_of, document, given.data)
         return {"valid": not problems, "errors": problems}
 
     async def _demand(self, parameters: dict[str, Any], *, runtime: Runtime) -> dict[str, Any]:
@@ -154,8 +210,9 @@ class SchemaValidatorAgent(BaseIntegrationAgent):
 
     async def _fitting(self, version: SchemaVersion, data: Any, runtime: Runtime) -> Any:
         document = await registry.document_of(version.schema_type, version.definition, version.options, runtime=runtime)
+        json_of(data, what="The data")
         completed = await asyncio.to_thread(document.completed, data)
-        problems = await asyncio.to_thread(document.problems, completed)
+        problems = await asyncio.to_thread(problems_of, document, completed)
         if problems:
             raise InvalidInput(f"The data does not fit {version.schema_name} {version.version} of {version.platform}: {'; '.join(problems[:_MOST_TOLD])}.")  # fmt: skip
         return completed

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from agent.errors import InvalidInput
-from agent.integration.schemas.documents import MOST_PROBLEMS, json_of
+from agent.integration.schemas.documents import MOST_PROBLEMS, TooMuchWork, json_of, read_json
 
 # What a reader of the type on the right can take.
 _PROMOTED: Mapping[str, frozenset[str]] = {
     "long": frozenset({"int"}), "float": frozenset({"int", "long"}), "double": frozenset({"int", "long", "float"}),
     "string": frozenset({"bytes"}), "bytes": frozenset({"string"}),
 }  # fmt: skip
+_MOST_STEPS, _MOST_LOOKS = 100_000, 5_000
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NAMED = frozenset({"record", "enum", "fixed", "error"})
 
 
@@ -36,7 +40,7 @@ class AvroSchema:
             for other in others:
                 _names(avro_schema.parse_schema(other, known, _write_hint=False), known)
             parsed = _inlined(avro_schema.parse_schema(given, dict(known), _write_hint=False), known, set())
-            _check_unions(parsed)
+            _check(parsed)
         except (avro_schema.SchemaParseException, avro_schema.UnknownType, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:  # fmt: skip
             raise InvalidInput(f"The definition is no Avro schema: {type(error).__name__} {str(error)[:200]}") from None
         return cls(text=json.dumps(_without_hints(parsed)))
@@ -56,9 +60,14 @@ class AvroSchema:
         from fastavro.validation import ValidationError, validate  # start-up: only schemas of Avro need it
 
         try:
+            _check_work(self.schema, data)
             validate(data, self.schema, strict=True)
         except ValidationError as error:
-            return [str(one)[:300] for one in error.errors[:MOST_PROBLEMS]]
+            return [f"{one.field or 'the data'}: {json.dumps(one.datum, default=str)[:80]} is no {_kind(one.schema)}" for one in error.errors[:MOST_PROBLEMS]]  # fmt: skip
+        except TooMuchWork:
+            return [
+                "the data: it fits so many alternatives of its schema that it cannot be judged; send less, or simplify the schema"
+            ]
         except (RecursionError, TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
             return [f"the data: {type(error).__name__} {str(error)[:200]}"]
         return []
@@ -67,9 +76,11 @@ class AvroSchema:
         """Return why this schema cannot read what `writer` wrote."""
         comparison = _Resolution(reader=_names(self.schema), writer=_names(writer.schema))
         try:
-            return list(comparison.compare(self.schema, writer.schema, ""))[:MOST_PROBLEMS]
-        except RecursionError:
-            return ["the data: the schemas are nested too deeply to be compared"]
+            return list(islice(comparison.compare(self.schema, writer.schema, ""), MOST_PROBLEMS))
+        except (RecursionError, TooMuchWork):
+            return [
+                "the data: the schemas are too large or too deep to be compared; register the change under another name"
+            ]
 
     def completed(self, data: Any) -> Any:
         """Return data with the defaults of the fields that it lacks."""
@@ -77,6 +88,7 @@ class AvroSchema:
 
         buffer = io.BytesIO()
         try:
+            _check_work(self.schema, data)
             schemaless_writer(buffer, self.schema, data)
             buffer.seek(0)
             return schemaless_reader(buffer, self.schema, None)
@@ -85,22 +97,15 @@ class AvroSchema:
 
 
 def _parsed(definition: Any) -> Any:
-    given = definition
-    if isinstance(given, str) and not given.isidentifier():
-        try:
-            given = json.loads(given)
-        except RecursionError:
-            raise InvalidInput("The definition is nested too deeply: send a flatter one.") from None
-        except ValueError:
-            raise InvalidInput("The definition is not JSON: send an object, or its JSON text.") from None
+    given = read_json(definition) if isinstance(definition, str) and not definition.isidentifier() else definition
     json_of(given)
     if not isinstance(given, dict | list | str):
         raise InvalidInput("An Avro schema is an object, a list of alternatives, or the name of a type.")
     return given
 
 
-def _check_unions(schema: Any) -> None:
-    """Raise `ValueError` for what Avro forbids and the parser takes: a union right inside another, or one with the same type twice."""
+def _check(schema: Any) -> None:
+    """Raise `ValueError` for what Avro forbids and the parser takes: in unions, names, fields and sizes."""
     inner: list[Any] = []
     if isinstance(schema, list):
         kinds = [one if isinstance(one, str) else "union" if isinstance(one, list) else one.get("name", one["type"]) for one in schema]  # fmt: skip
@@ -108,10 +113,18 @@ def _check_unions(schema: Any) -> None:
             raise ValueError("a union holds another union, or a type twice")
         inner = schema
     elif isinstance(schema, dict):
-        inner = [field["type"] for field in schema.get("fields", ())]
+        fields = schema.get("fields", ())
+        names = [field["name"] for field in fields]
+        parts = [*names, *schema.get("symbols", ()), *str(schema.get("name", "A")).split(".")]
+        wrong = next((one for one in parts if not _NAME.fullmatch(one)), None)
+        if wrong is not None or len(names) != len(set(names)):
+            raise ValueError("a record has a field twice" if wrong is None else f"{wrong[:50]!r} is no name")
+        if schema.get("type") == "fixed" and not 0 < schema["size"] < 2**31:
+            raise ValueError("the size of fixed is a positive number of bytes")
+        inner = [field["type"] for field in fields]
         inner += [schema.get(word) for word in ("type", "items", "values")]
     for one in inner:
-        _check_unions(one)
+        _check(one)
 
 
 def _inlined(schema: Any, known: Mapping[str, Any], used: set[str]) -> Any:
@@ -161,6 +174,32 @@ def _names(schema: Any, found: dict[str, Any] | None = None) -> dict[str, Any]:
     return found
 
 
+def _check_work(schema: Any, data: Any) -> None:
+    """Raise `TooMuchWork` if a value is looked at in too many ways: each alternative of a union is tried with all that the value holds."""
+    names, known = _names(schema), dict[tuple[int, int], int]()
+
+    def looks(part: Any, value: Any) -> int:
+        part = _known(part, names)
+        key = (id(part), id(value))
+        if key in known:
+            return known[key]
+        inner: list[tuple[Any, Any]] = []
+        if isinstance(part, list):
+            inner = [(branch, value) for branch in part]
+        elif isinstance(part, dict) and isinstance(value, dict):
+            fields = [(one["type"], value[one["name"]]) for one in part.get("fields", ()) if one["name"] in value]
+            inner = fields + [(part["values"], one) for one in value.values() if "values" in part]
+        elif isinstance(part, dict) and isinstance(value, list) and "items" in part:
+            inner = [(part["items"], one) for one in value]
+        total = 1 + sum(looks(branch, one) for branch, one in inner)
+        if total > _MOST_LOOKS + 10 * len(known):
+            raise TooMuchWork
+        known[key] = total
+        return total
+
+    looks(schema, data)
+
+
 def _simple(name: str) -> str:
     return name.rpartition(".")[2]
 
@@ -169,17 +208,22 @@ def _simple(name: str) -> str:
 class _Resolution:
     reader: Mapping[str, Any]
     writer: Mapping[str, Any]
-    _open: frozenset[tuple[str, str]] = frozenset()
+    steps: int = 0
+    _passed: set[tuple[str, str]] = field(default_factory=set)  # also those that are being compared further out
+    _failed: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def compare(self, reader: Any, writer: Any, place: str) -> Iterator[str]:
         """Yield why the reader cannot read what the writer wrote at a place."""
+        self.steps += 1
+        if self.steps > _MOST_STEPS:
+            raise TooMuchWork
         reader, writer = _known(reader, self.reader), _known(writer, self.writer)
         if isinstance(writer, list):
             for branch in writer:
                 yield from self.compare(reader, branch, place)
             return
         if isinstance(reader, list):
-            if not any(not list(self.compare(branch, writer, place)) for branch in reader):
+            if not any(next(self.compare(branch, writer, place), None) is None for branch in reader):
                 yield f"{place or 'the data'}: no alternative reads {_kind(writer)}"
             return
         yield from self._single(reader, writer, place)
@@ -201,26 +245,31 @@ class _Resolution:
             yield from self.compare(reader[word], writer[word], f"{place}[]")
 
     def _record(self, reader: Any, writer: Any, place: str) -> Iterator[str]:
+        """Compare two records, once: what a pair gave is remembered, and what passed while a pair was open is forgotten when that one fails."""
         pair = (reader["name"], writer["name"])
-        if pair in self._open:
-            return
+        if pair in self._failed:
+            yield self._failed[pair]
+        elif pair not in self._passed:
+            self._passed.add(pair)
+            for reason in self._fields(reader, writer, place):
+                if pair not in self._failed:
+                    self._failed[pair] = reason
+                    self._passed.clear()
+                yield reason
+
+    def _fields(self, reader: Any, writer: Any, place: str) -> Iterator[str]:
         if not _is_named(reader, writer):
             yield f"{place or 'the data'}: record {_simple(writer['name'])} was written, {_simple(reader['name'])} is expected"
             return
-        before = self._open
-        self._open = before | {pair}
-        try:
-            written = {field["name"]: field for field in writer["fields"]}
-            for field in reader["fields"]:
-                names = [field["name"], *field.get("aliases", ())]
-                found = next((written[name] for name in names if name in written), None)
-                here = f"{place}.{field['name']}" if place else field["name"]
-                if found is not None:
-                    yield from self.compare(field["type"], found["type"], here)
-                elif "default" not in field:
-                    yield f"{here}: it was not written, and has no default"
-        finally:
-            self._open = before
+        written = {one["name"]: one for one in writer["fields"]}
+        for one in reader["fields"]:
+            names = [one["name"], *one.get("aliases", ())]
+            found = next((written[name] for name in names if name in written), None)
+            here = f"{place}.{one['name']}" if place else one["name"]
+            if found is not None:
+                yield from self.compare(one["type"], found["type"], here)
+            elif "default" not in one:
+                yield f"{here}: it was not written, and has no default"
 
 
 def _enum(reader: Any, writer: Any, place: str) -> Iterator[str]:

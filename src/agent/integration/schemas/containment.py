@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Protocol
 
+from agent.integration.schemas.documents import TooMuchWork
 from agent.integration.schemas.json_keywords import (
     KNOWN,
     as_object,
@@ -24,7 +25,7 @@ from agent.integration.schemas.json_keywords import (
     meaning,
     numbers,
     property_of,
-    same,
+    references_in,
     settled,
     strings,
     types,
@@ -66,12 +67,8 @@ def not_accepted(old: Side, new: Side) -> list[str]:
             reasons = list(islice(found.compare(old.root, new.root, "", 0), _MOST_REASONS))
             if reasons or not found.assumed_wrongly():
                 return reasons
-    except (RecursionError, _TooMuch):
+    except (RecursionError, TooMuchWork):
         return [_TOO_MUCH]
-
-
-class _TooMuch(Exception):  # it ends a comparison, and is no error of anyone's
-    """The comparison takes too many steps."""
 
 
 _Pair = tuple[str, str]
@@ -84,6 +81,7 @@ class _Comparison:
     old: Side
     new: Side
     steps: int = 0
+    _same: set[str] = field(default_factory=set)
     _open: set[_Pair] = field(default_factory=set)
     _assumed: set[_Pair] = field(default_factory=set)
     _passed: set[_Pair] = field(default_factory=set)
@@ -103,18 +101,39 @@ class _Comparison:
     def compare(self, old: Any, new: Any, place: str, depth: int) -> Iterator[str]:
         """Yield why `new` refuses what `old` accepts at a place."""
         if depth > _MOST_DEPTH:
-            raise _TooMuch
+            raise TooMuchWork
         old, new = _resolved(old, self.old), _resolved(new, self.new)
-        if is_nothing(old) or is_anything(new) or same(old, new):
+        if is_nothing(old) or is_anything(new):
             return
-        pair = (json.dumps(old, sort_keys=True, default=str), json.dumps(new, sort_keys=True, default=str))
+        pair = (_text(old), _text(new))
         self._spend(1 + (len(pair[0]) + len(pair[1])) // 1_000)
+        if self._is_same(*pair):
+            return
         if pair in self._failed:
             yield self._failed[pair]
         elif pair in self._open:
             self._assumed.add(pair)
         elif pair not in self._passed:
             yield from self._first_time(pair, as_object(old), new, place, depth + 1)
+
+    def _is_same(self, old: str, new: str) -> bool:
+        """Return whether two texts are equal, and all that they refer to as well, so that they mean the same in both documents."""
+        if old != new:
+            return False
+        waiting, seen = references_in(old), set[str]()
+        while waiting:
+            reference = waiting.pop()
+            if reference in seen or reference in self._same:
+                continue
+            seen.add(reference)
+            target, other = self.old.find(reference), self.new.find(reference)
+            text = _text(target)
+            self._spend(1 + len(text) // 1_000)
+            if target is None or text != _text(other):
+                return False
+            waiting += references_in(text)
+        self._same |= seen
+        return True
 
     def _first_time(self, pair: _Pair, old: dict[str, Any], new: Any, place: str, depth: int) -> Iterator[str]:
         self._open.add(pair)
@@ -130,7 +149,7 @@ class _Comparison:
     def _spend(self, steps: int) -> None:
         self.steps += steps
         if self.steps > _MOST_STEPS:
-            raise _TooMuch
+            raise TooMuchWork
 
     def _compare(self, old: dict[str, Any], new: Any, place: str, depth: int) -> Iterator[str]:
         if is_nothing(new):
@@ -160,7 +179,7 @@ class _Comparison:
         if not isinstance(parts, list):
             return schema
         if depth > _MOST_DEPTH:
-            raise _TooMuch
+            raise TooMuchWork
         flat = {key: value for key, value in schema.items() if key != "allOf"}
         for part in parts:
             self._spend(1)
@@ -185,7 +204,7 @@ class _Comparison:
         yield from self._negated(old, new, place, depth)
         yield from self._conditional(old, new, place, depth)
         for word in sorted(set(meaning(new)) - KNOWN):
-            if not same(old.get(word), new[word]):
+            if not self._is_same(_text(old.get(word)), _text(new[word])):
                 yield f"{place or 'the data'}: {word} is not the same"
         yield from self._typed(old, new, place, depth)
 
@@ -217,7 +236,7 @@ class _Comparison:
 
     def _conditional(self, old: dict[str, Any], new: dict[str, Any], place: str, depth: int) -> Iterator[str]:
         """Compare what holds under a condition: with what held under the same condition, or with all that was accepted."""
-        known = "if" in new and "if" in old and same(old["if"], new["if"])
+        known = "if" in new and "if" in old and self._is_same(_text(old["if"]), _text(new["if"]))
         rest = {key: value for key, value in old.items() if key not in ("if", "then", "else")} if known else old
         for word in ("then", "else"):
             if "if" in new and word in new:
@@ -303,6 +322,10 @@ class _Comparison:
                 yield from self.compare(old[name], needs, at(place, name), depth)
 
 
+def _text(schema: Any) -> str:
+    return json.dumps(schema, sort_keys=True, default=str)
+
+
 def _branches(old: dict[str, Any]) -> list[Any] | None:
     """Return the alternatives of a schema, each with what stands beside them; None if it has none."""
     for word in ("anyOf", "oneOf"):
@@ -329,4 +352,4 @@ def _resolved(schema: Any, side: Side) -> Any:
         if target is None:
             return schema
         schema = {"allOf": [target, rest]} if meaning(rest) else target
-    raise _TooMuch
+    raise TooMuchWork

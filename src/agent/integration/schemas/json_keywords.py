@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
 # A pattern of property names is a stranger's: these bound what it can cost.
 _LONGEST_NAME, _MOST_STEPS = 200, 5_000
+_REFERENCE = re.compile(r'"\$(?:dynamicRef|ref)": ?("(?:[^"\\]|\\.)*")')
 _TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
 # What says nothing about which values are valid.
 _ANNOTATIONS = frozenset({
     "$schema", "$id", "id", "$anchor", "$dynamicAnchor", "$comment", "$defs", "definitions", "title", "description", "default", "examples", "example",
-    "deprecated", "readOnly", "writeOnly", "contentEncoding", "contentMediaType", "contentSchema", "$vocabulary", "discriminator",
+    "deprecated", "readOnly", "writeOnly", "contentSchema", "$vocabulary", "discriminator",
 })  # fmt: skip
 # Keywords that have rules. Others must be the same in both schemas.
 KNOWN = frozenset({
-    "type", "enum", "const", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "pattern", "format",
+    "type", "enum", "const", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "pattern", "format", "contentEncoding", "contentMediaType",
     "items", "prefixItems", "additionalItems", "minItems", "maxItems", "uniqueItems", "contains", "minContains", "maxContains", "properties",
     "patternProperties", "additionalProperties", "required", "minProperties", "maxProperties", "propertyNames", "dependentRequired", "dependentSchemas",
     "dependencies", "allOf", "anyOf", "oneOf", "not", "if", "then", "else",
@@ -48,10 +50,9 @@ def meaning(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in schema.items() if key not in _ANNOTATIONS}
 
 
-def same(left: Any, right: Any) -> bool:
-    """Return whether two schemas are the same text and refer to nothing, so that it means the same in both documents."""
-    one, other = (json.dumps(side, sort_keys=True, default=str) for side in (left, right))
-    return one == other and '"$ref"' not in one and '"$dynamicRef"' not in one
+def references_in(text: str) -> list[str]:
+    """Return the references in the JSON text of a schema."""
+    return [json.loads(found) for found in _REFERENCE.findall(text)]
 
 
 def types(schema: Mapping[str, Any]) -> set[str]:
@@ -69,13 +70,14 @@ def at(place: str, name: str) -> str:
 def property_of(schema: Mapping[str, Any], name: str) -> Any:
     """Return the schema of one property: by its name, the patterns that fit, or that of all others."""
     found = [schema["properties"][name]] if name in schema.get("properties", {}) else []
-    found += [one for pattern, one in schema.get("patternProperties", {}).items() if _fits(pattern, name)]
+    found += [one for pattern, one in schema.get("patternProperties", {}).items() if fits(pattern, name)]
     if not found:
         return schema.get("additionalProperties", True)
     return found[0] if len(found) == 1 else {"allOf": found}
 
 
-def _fits(pattern: str, name: str) -> bool:
+def fits(pattern: str, name: str) -> bool:
+    """Return whether a name fits a pattern, in bounded time."""
     return len(name) <= _LONGEST_NAME and bool(_matcher(pattern).is_valid(name))
 
 
@@ -148,8 +150,9 @@ def strings(old: Mapping[str, Any], new: Mapping[str, Any], place: str, *, asser
     yield from bounds(old, new, place, "minLength", "maxLength")
     if "pattern" in new and new["pattern"] != old.get("pattern"):
         yield f"{place or 'the data'}: its pattern is another now"
-    if "format" in new and asserts_formats and new["format"] != old.get("format"):
-        yield f"{place or 'the data'}: its format is another now"
+    for word in ("format", "contentEncoding", "contentMediaType") if asserts_formats else ():
+        if word in new and new[word] != old.get(word):
+            yield f"{place or 'the data'}: its {word} is another now"
 
 
 _STRICTER: Mapping[str, Callable[[Any, Any], Any]] = {

@@ -9,14 +9,16 @@ from urllib.parse import unquote, urljoin
 
 # The address of a document that has none of its own.
 HERE = "urn:document"
+# Words for people, which say nothing about values.
+_NOTES = frozenset({"title", "description", "$comment", "examples", "example", "deprecated", "readOnly", "writeOnly"})
 # Keywords whose values are data, and keywords whose values are schemas by any name.
-_DATA = frozenset({"enum", "const", "default", "examples", "example"})
+_DATA = frozenset({"enum", "const", "default"})
 _NAMED = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """A schema whose references are full addresses, and every part that has an address of its own."""
+    """A schema without words for people, whose references are full addresses, and every part that has an address of its own."""
 
     root: Any
     parts: Mapping[str, Any]
@@ -64,6 +66,6 @@ def _located(schema: Any, base: str, parts: dict[str, Any]) -> Any:
             done[key] = base + value if value.startswith("#") else urljoin(base, value)
         elif key in _NAMED and isinstance(value, Mapping):
             done[key] = {name: _located(one, base, parts) for name, one in value.items()}
-        else:
+        elif key not in _NOTES:
             done[key] = value if key in _DATA else _located(value, base, parts)
     return done

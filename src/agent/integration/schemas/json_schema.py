@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -11,13 +12,16 @@ from typing import Any
 
 import agent.integration.schemas.containment as containment
 from agent.errors import InvalidInput
-from agent.integration.schemas.documents import MOST_PROBLEMS, json_of
+from agent.integration.schemas.documents import MOST_PROBLEMS, TooMuchWork, json_of, read_json
+from agent.integration.schemas.json_costs import check_work
 from agent.integration.schemas.json_references import HERE, located
 
 # A pattern that looks back is matched step by step; more steps than these end it.
 _MOST_STEPS = 50_000
 _MOST_PATTERN_BYTES = 1_048_576
 _MOST_DEPTH = 40
+_LONGEST_QUOTED = 2_000
+_DIALECT = re.compile(r"https?://json-schema\.org/(draft-0[467]|draft/20(?:19-09|20-12))/schema")
 # In which a schema is read that does not name its dialect and is none of draft 2020-12.
 _OLDER = ("http://json-schema.org/draft-07/schema#", "http://json-schema.org/draft-04/schema#")
 _DIALECTS = frozenset({
@@ -45,7 +49,7 @@ class JsonSchema:
             _check_dialect(one, dict(named))
         try:
             jsonschema_rs.meta.validate(given, registry=_registry(named))
-            read.validator.is_valid({})
+            _ = read.validator
         except (ValueError, jsonschema_rs.ReferencingError) as error:  # type: ignore[misc]  # its stub forgets what it derives from
             raise InvalidInput(f"The definition is no JSON schema that can be used: {_first_line(error)}") from None
         return read
@@ -72,12 +76,27 @@ class JsonSchema:
 
     def problems(self, data: Any) -> list[str]:
         """Return what is wrong with data."""
-        errors = islice(self.validator.iter_errors(data), MOST_PROBLEMS)
-        return [f"{'.'.join(map(str, error.instance_path)) or 'the data'}: {error.message[:200]}" for error in errors]
+        try:
+            told = check_work(_side(self).document, data)
+        except TooMuchWork:
+            return [
+                "the data: its schema looks at it in too many ways to be judged; send less, or simplify the schema's alternatives"
+            ]
+        if not told:
+            fits = self.validator.is_valid(data)
+            return [] if fits else ["the data: it does not fit, and there is too much of it to say where"]
+        # An error quotes the value that it speaks of, and those inside it again: a large one is not quoted.
+        validator = (
+            self.validator
+            if len(json_of(data)) < _LONGEST_QUOTED
+            else _validator(self.text, self.resources, "the value")
+        )
+        errors = islice(validator.iter_errors(data), MOST_PROBLEMS)
+        return list(dict.fromkeys(text for error in errors for text in _told(error, "")))[:MOST_PROBLEMS]
 
     def unreadable(self, writer: JsonSchema) -> list[str]:
         """Return what the writer's schema allows and this one does not."""
-        return containment.not_accepted(_Side(writer), _Side(self))
+        return containment.not_accepted(_side(writer), _side(self))
 
     def completed(self, data: Any) -> Any:
         """Return data with the defaults of the properties that it lacks, at every level."""
@@ -88,10 +107,10 @@ class _Side:
     """A schema as a side of a comparison."""
 
     def __init__(self, schema: JsonSchema) -> None:
-        document = located(schema.schema, [(uri, json.loads(text)) for uri, text in schema.resources])
-        self.root, self.find = document.root, document.find
+        self.document = located(schema.schema, [(uri, json.loads(text)) for uri, text in schema.resources])
+        self.root, self.find = self.document.root, self.document.find
         self._dialect = schema.schema.get("$schema") if isinstance(schema.schema, Mapping) else None
-        self._resources = ((HERE, json_of(document.root)), *schema.resources)
+        self._resources = ((HERE, json_of(self.document.root)), *schema.resources)
 
     @property
     def asserts_formats(self) -> bool:
@@ -102,6 +121,7 @@ class _Side:
         """Return whether a part of this schema accepts a value."""
         part = {"$schema": self._dialect, **schema} if self._dialect and isinstance(schema, Mapping) else schema
         try:
+            check_work(self.document, value, schema)
             return bool(_validator(json_of(part), self._resources if _refers(schema) else ()).is_valid(value))
         except Exception:  # a part that means nothing without the whole accepts nothing
             return False
@@ -111,19 +131,37 @@ class _Side:
         return sum(len(text) for _, text in self._resources) // 500 if _refers(schema) else 0
 
 
+@lru_cache(maxsize=64)
+def _side(schema: JsonSchema) -> _Side:
+    return _Side(schema)
+
+
 def _refers(schema: Any) -> bool:
     text = json_of(schema)
     return '"$ref"' in text or '"$dynamicRef"' in text
 
 
+def _told(error: Any, why: str) -> Iterator[str]:
+    """Yield what is wrong; where no alternative fits, what is wrong by the nearest one."""
+    alternatives = [one for one in getattr(error.kind, "context", ()) if one]
+    if alternatives:
+        here = error.instance_path
+
+        def distance(errors: list[Any]) -> tuple[bool, int]:
+            return any(one.instance_path == here and one.kind.name == "type" for one in errors), len(errors)
+
+        for one in min(alternatives, key=distance):
+            yield from _told(one, " (by the nearest of several alternatives)")
+    else:
+        yield f"{'.'.join(map(str, error.instance_path)) or 'the data'}: {error.message[:200]}{why}"
+
+
 def _parsed(definition: Any) -> Any:
     if isinstance(definition, str):
-        try:
-            definition = json.loads(definition)
-        except (ValueError, RecursionError):
-            raise InvalidInput("The definition is not JSON: send an object, or its JSON text.") from None
+        definition = read_json(definition)
     if not isinstance(definition, dict | bool):
         raise InvalidInput("A JSON schema is an object, or true or false.")
+    json_of(definition)
     return definition
 
 
@@ -135,13 +173,24 @@ def _check_dialect(schema: Any, resources: Mapping[str, str]) -> None:
 
 
 def _in_its_dialect(schema: Any) -> Any:
-    """Return a schema that does not name its dialect with an older one, if only there it is one: `items` was a list before draft 2020-12."""
+    """Return a schema with its dialect as the validator writes it.
+
+    One that names none is read as draft 2020-12, or as an older one if only there it is a schema: `items` was a list before.
+    """
     import jsonschema_rs
 
-    if not isinstance(schema, dict) or "$schema" in schema or jsonschema_rs.meta.is_valid(schema):
+    if not isinstance(schema, dict) or not isinstance(schema.get("$schema", ""), str):
         return schema
-    older = ({"$schema": dialect, **schema} for dialect in _OLDER)
-    return next((one for one in older if jsonschema_rs.meta.is_valid(one)), schema)
+    named = schema.get("$schema", "").rstrip("#")
+    found = _DIALECT.fullmatch(named)
+    if found:
+        address = f"{'http' if found[1].startswith('draft-') else 'https'}://json-schema.org/{found[1]}/schema"
+        return schema if address == named else {**schema, "$schema": address}
+    if named and not named.endswith("://json-schema.org/schema"):
+        return schema
+    bare = {key: value for key, value in schema.items() if key != "$schema"}
+    older = ({"$schema": dialect, **bare} for dialect in _OLDER)
+    return next((one for one in (bare, *older) if jsonschema_rs.meta.is_valid(one)), bare)
 
 
 def _first_line(error: BaseException) -> str:
@@ -149,12 +198,12 @@ def _first_line(error: BaseException) -> str:
 
 
 @lru_cache(maxsize=512)
-def _validator(text: str, resources: tuple[tuple[str, str], ...]) -> Any:
+def _validator(text: str, resources: tuple[tuple[str, str], ...], mask: str | None = None) -> Any:
     import jsonschema_rs
 
     options = jsonschema_rs.FancyRegexOptions(backtrack_limit=_MOST_STEPS, size_limit=_MOST_PATTERN_BYTES)
     return jsonschema_rs.validator_for(
-        json.loads(text), registry=_registry(resources), retriever=_no_fetching, pattern_options=options
+        json.loads(text), registry=_registry(resources), retriever=_no_fetching, pattern_options=options, mask=mask
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.integration.schemas.proto_messages import SCALARS, ProtoField, ProtoFile
 
@@ -33,7 +33,7 @@ def breaking(old: ProtoFile, new: ProtoFile) -> Iterator[str]:
 class _Pair:
     old: ProtoFile
     new: ProtoFile
-    within: frozenset[str] = frozenset()
+    imported: set[tuple[str, str]] = field(default_factory=set)  # pairs of imported messages that were compared
 
     def message(self, was: str, now: str) -> Iterator[str]:
         """Yield what breaks in a message."""
@@ -73,10 +73,9 @@ class _Pair:
         if kind == kind_now == "message":
             if self.old.local(old) != self.new.local(new):
                 yield f"{place}: its type was {old} and is {new}"
-            elif (
-                not (old in self.old.own and new in self.new.own) and old not in self.within
-            ):  # others are compared one by one
-                yield from _Pair(self.old, self.new, self.within | {old}).message(old, new)
+            elif (old not in self.old.own or new not in self.new.own) and (old, new) not in self.imported:
+                self.imported.add((old, new))  # own messages are compared one by one
+                yield from self.message(old, new)
         elif kind == kind_now == "other":
             if old != new:
                 yield f"{place}: its type was {old} and is {new}"

@@ -13,11 +13,12 @@ from agent.errors import InvalidInput
 SCALARS = frozenset({
     "double", "float", "int32", "int64", "uint32", "uint64", "sint32", "sint64", "fixed32", "fixed64", "sfixed32", "sfixed64", "bool", "string", "bytes",
 })  # fmt: skip
-# Without its comments: so much takes the parser most of a second.
-MOST_BYTES = 65_536
+# Without its comments: so much takes the parser about a second.
+MOST_BYTES, _MOST_TOKENS = 65_536, 16_000
 # What protoc brings: it may be imported without being given. Its types are known by name.
 _BROUGHT = ("google/", "confluent/")
-_COMMENT = re.compile(r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|//[^\n]*|/\*.*?(?:\*/|\Z)', re.DOTALL)
+_COMMENT = re.compile(r'"(?:\\.|[^"\\\n])*"?|\'(?:\\.|[^\'\\\n])*\'?|//[^\n]*|/\*.*?(?:\*/|\Z)', re.DOTALL)
+_TOKEN = re.compile(r"[\w.]+|[^\s\w]")
 _MOST_NUMBER = 2**29 - 1
 _DEPTHS = {"{": 1, "}": -1, "[": 1, "]": -1, "(": 1, ")": -1, "<": 1, ">": -1}
 _KEYS = SCALARS - {"double", "float", "bytes"}
@@ -144,6 +145,8 @@ def _bare(text: str) -> str:
     bare = _COMMENT.sub(space, text)
     if len(bare) > MOST_BYTES:
         raise InvalidInput(f"The .proto file has {len(bare):,} characters; at most {MOST_BYTES:,} are taken: split it.")
+    if sum(1 for _ in _TOKEN.finditer(bare)) > _MOST_TOKENS:
+        raise InvalidInput(f"The .proto file has more than {_MOST_TOKENS:,} words and signs: split it.")
     depth = deepest = 0
     for character in bare:
         depth += _DEPTHS.get(character, 0)

@@ -17,6 +17,10 @@ MOST_BYTES = 262_144
 def read_schema(kind: str, definition: Any, resources: Mapping[str, Any] | None = None) -> SchemaDocument:
     """Return a schema that was checked. `resources` are other schemas by the names that it uses for them. Raises `InvalidInput`."""
     text = definition if isinstance(definition, str) else json_of(definition)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidInput("The definition holds half of a character: leave it out.") from None
     if len(text) > MOST_BYTES:
         raise InvalidInput(f"The schema has {len(text):,} characters; at most {MOST_BYTES:,} are taken: split it.")
     if kind == "json_schema":

@@ -13,7 +13,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from agent.db import load_queries
+import psycopg
+
+from agent.db import Connection, load_queries
 from agent.db.queries import fetch_all, fetch_one
 from agent.errors import InvalidInput, NotFound, StateChanged
 from agent.integration.events import Platform, platform_of
@@ -22,11 +24,13 @@ from agent.integration.schemas.documents import KINDS, Kind, SchemaDocument, jso
 from agent.integration.schemas.reading import read_schema
 from agent.integration.transformation import Transformation, read_transformation
 from agent.runtime import Runtime
-from agent.sync.payloads import checked_name, checked_object
+from agent.sync.payloads import checked_name, checked_object, json_text
 
 _QUERIES = load_queries(__package__)
 _MOST_VERSIONS = 1_000
 _MOST_OPTION_BYTES = 262_144
+_MOST_COMPARED = 1_048_576
+_MOST_REFERENCES, _MOST_REFERENCE_DEPTH, _MOST_REFERENCE_BYTES, _LONGEST_REFERENCE = 100, 10, 1_048_576, 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +103,7 @@ class NewSchema:
     definition: Any
     version: str | None = None
     compatibility: str | None = None
-    references: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    references: Mapping[str, Mapping[str, Any]] | Sequence[Mapping[str, Any]] = field(default_factory=dict)
     migration: Mapping[str, Any] | None = None
     mappings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     metadata: Mapping[str, Any] | None = None
@@ -109,8 +113,9 @@ class NewSchema:
 async def register(new: NewSchema, *, runtime: Runtime) -> tuple[SchemaVersion, bool]:
     """Store a version, and return it and whether it is new: the same schema is stored once. Raises `InvalidInput` and `StateChanged`."""
     name, platform = checked_name(new.schema_name, what="The name of a schema"), platform_of(new.platform)
-    kind, options = _kind(new.schema_type), _options(new)
+    kind, options = _kind(new.schema_type), _options(new, platform)
     version = None if new.version is None else checked_name(new.version, what="A version")[:100]
+    kept = json_text(options.as_json(), what="What is registered with a schema")
     document = await document_of(kind, new.definition, options, runtime=runtime)
     digest = hashlib.sha256(document.normal.encode("utf-8", "surrogatepass")).hexdigest()
     mode = None if new.compatibility is None else mode_of(new.compatibility)
@@ -128,10 +133,13 @@ async def register(new: NewSchema, *, runtime: Runtime) -> tuple[SchemaVersion, 
         same = next((one for one, has in zip(known, rows, strict=True) if has == digest), None)
         if same is not None and version in (None, same.version):
             return same, False
-        number = known[-1].number + 1 if known else 1
+        removed = await fetch_all(conn, _QUERIES["removed"], key)
+        number = max([0, *(one.number for one in known), *(row["number"] for row in removed)]) + 1
         label = version or str(number)
         if len(known) >= _MOST_VERSIONS:
             raise InvalidInput(f"{name} has {_MOST_VERSIONS} versions: begin a schema with another name.")
+        if any(row["version"] == label for row in removed):
+            raise StateChanged(f"{name} of {platform} had a version {label!r} that was removed: give this one another version.")  # fmt: skip
         if any(one.version == label for one in known):
             raise StateChanged(f"{name} of {platform} has another definition as version {label!r}: give this one another version.")  # fmt: skip
         why = await _compared(document, known, mode or head["compatibility"], runtime)
@@ -139,9 +147,10 @@ async def register(new: NewSchema, *, runtime: Runtime) -> tuple[SchemaVersion, 
             raise InvalidInput(f"Version {label!r} of {name} does not fit to earlier ones ({mode or head['compatibility']}): {'; '.join(why[:5])}.")  # fmt: skip
         stored = {
             **key, "number": number, "version": label, "definition": json_of(new.definition), "digest": digest,
-            "options": json.dumps(options.as_json()), "user": runtime.user,
+            "options": kept, "user": runtime.user,
         }  # fmt: skip
         row = await fetch_one(conn, _QUERIES["add"], stored) or {}
+        await _refer({**key, "number": number}, options, conn)
     return SchemaVersion(
         schema_name=name, platform=platform, schema_type=kind, compatibility=mode or head["compatibility"], number=number, version=label,
         definition=new.definition, options=options, created_by=runtime.user, created_at=row["created_at"],
@@ -152,7 +161,7 @@ async def check(new: NewSchema, *, runtime: Runtime) -> list[str]:
     """Return why a schema does not fit to the versions that are registered; nothing if it does, or if it would be the first."""
     platform = platform_of(new.platform)
     kind = _kind(new.schema_type)
-    document = await document_of(kind, new.definition, _options(new), runtime=runtime)
+    document = await document_of(kind, new.definition, _options(new, platform), runtime=runtime)
     known = await versions(new.schema_name, platform, runtime=runtime)
     if not known:
         return []
@@ -163,19 +172,35 @@ async def check(new: NewSchema, *, runtime: Runtime) -> list[str]:
 
 async def versions(name: str, platform: str, *, runtime: Runtime) -> list[SchemaVersion]:
     """Return the versions of a schema, the oldest first."""
-    rows = await runtime.all(_QUERIES["versions"], name=name, platform=platform_of(platform))
+    rows = await runtime.all(_QUERIES["versions"], **_key(name, platform))
     return [_version(row) for row in rows]
 
 
 async def version_of(name: str, platform: str, version: str | None = None, *, runtime: Runtime) -> SchemaVersion:
     """Return a version of a schema, or the newest. Raises `NotFound`, which names what there is."""
-    known = await versions(name, platform, runtime=runtime)
-    if not known:
-        raise NotFound(f"There is no schema {name[:100]!r} of {platform_of(platform)}: register it first.")
-    found = known[-1] if version is None else next((one for one in known if one.version == version), None)
-    if found is None:
-        raise NotFound(f"{name} has no version {str(version)[:100]!r}: it has {', '.join(one.version for one in known[-10:])}.")  # fmt: skip
-    return found
+    key = _key(name, platform)
+    wanted = None if version is None else checked_name(version, what="A version")
+    row = await runtime.one(_QUERIES["version"], **key, version=wanted)
+    if row is None:
+        names = [one["version"] for one in await runtime.all(_QUERIES["names"], **key)]
+        if not names:
+            raise NotFound(f"There is no schema {name[:100]!r} of {key['platform']}: register it first.")
+        raise NotFound(f"{name} has no version {str(version)[:100]!r}: it has {', '.join(reversed(names))}.")
+    return _version(row)
+
+
+async def remove(name: str, platform: str, version: str, *, runtime: Runtime) -> None:
+    """Remove a version. Its number and name are not given again. Raises `NotFound`, and `StateChanged` if it is used."""
+    found = await version_of(name, platform, version, runtime=runtime)
+    key = {"name": name, "platform": found.platform, "version": version}
+    users = [row["what"] for row in await runtime.all(_QUERIES["users"], **key)]
+    try:
+        if not users:
+            await runtime.execute(_QUERIES["remove"], **key, user=runtime.user)
+    except psycopg.errors.ForeignKeyViolation:
+        users = ["what was registered or bound just now"]
+    if users:
+        raise StateChanged(f"Version {version!r} of {name} is used by {', '.join(users)}: remove or unbind that first.")
 
 
 async def listed(*, limit: int = 100, runtime: Runtime) -> list[SchemaSummary]:
@@ -187,7 +212,7 @@ async def listed(*, limit: int = 100, runtime: Runtime) -> list[SchemaSummary]:
 async def set_compatibility(name: str, platform: str, mode: str, *, runtime: Runtime) -> Compatibility:
     """Say which versions must fit together from now on. Raises `NotFound` and `InvalidInput`."""
     wanted = mode_of(mode)
-    values = {"name": name, "platform": platform_of(platform), "compatibility": wanted}
+    values = {**_key(name, platform), "compatibility": wanted}
     if not await runtime.execute(_QUERIES["set_compatibility"], **values):
         raise NotFound(f"There is no schema {name[:100]!r} of {values['platform']}: register it first.")
     return wanted
@@ -195,19 +220,52 @@ async def set_compatibility(name: str, platform: str, mode: str, *, runtime: Run
 
 async def document_of(kind: Kind, definition: Any, options: Options | None = None, *, runtime: Runtime) -> SchemaDocument:  # fmt: skip
     """Return a schema with what it refers to, read beside the event loop: parsing takes a while. Raises `InvalidInput` and `NotFound`."""
-    resources = {}
-    for name, one in (options or Options()).references.items():
-        found = await version_of(one.schema_name, one.platform, one.version, runtime=runtime)
-        resources[name] = found.definition
+    brought: dict[str, SchemaVersion] = {}
+    await _bring(kind, options or Options(), brought, 0, runtime)
+    resources = {name: one.definition for name, one in brought.items()}
     return await asyncio.to_thread(read_schema, kind, definition, resources)
+
+
+async def _bring(kind: Kind, options: Options, brought: dict[str, SchemaVersion], depth: int, runtime: Runtime) -> None:
+    """Add what a schema refers to, also by way of others: what is referred to comes first."""
+    if depth > _MOST_REFERENCE_DEPTH:
+        raise InvalidInput(f"The references are more than {_MOST_REFERENCE_DEPTH} levels deep: refer to fewer.")
+    for name, one in options.references.items():
+        present = brought.get(name)
+        if present is not None and (present.schema_name, present.platform, present.version) == (one.schema_name, one.platform, one.version):  # fmt: skip
+            continue
+        if present is not None:
+            raise InvalidInput(f"The reference {name[:100]!r} stands for two versions, {present.version!r} and {one.version!r}: agree on one.")  # fmt: skip
+        found = await version_of(one.schema_name, one.platform, one.version, runtime=runtime)
+        if found.schema_type != kind:
+            raise InvalidInput(f"The reference {name[:100]!r} is a schema of kind {found.schema_type}, not {kind}: refer to one of the same kind.")  # fmt: skip
+        await _bring(kind, found.options, brought, depth + 1, runtime)
+        brought[name] = found
+        if len(brought) > _MOST_REFERENCES or sum(len(str(each.definition)) for each in brought.values()) > _MOST_REFERENCE_BYTES:  # fmt: skip
+            raise InvalidInput(f"The references bring more than {_MOST_REFERENCES} schemas, or {_MOST_REFERENCE_BYTES:,} characters: refer to fewer.")  # fmt: skip
+
+
+async def _refer(key: Mapping[str, Any], options: Options, conn: Connection) -> None:
+    for used_as, one in options.references.items():
+        target = {"to_name": one.schema_name, "to_platform": one.platform, "to_version": one.version}
+        try:
+            await conn.execute(_QUERIES["refer"], {**key, **target, "used_as": used_as})
+        except psycopg.errors.ForeignKeyViolation:
+            raise StateChanged(f"Version {one.version!r} of {one.schema_name} was just removed: refer to another.") from None  # fmt: skip
 
 
 async def _compared(document: SchemaDocument, known: Sequence[SchemaVersion], mode: Compatibility, runtime: Runtime) -> list[str]:  # fmt: skip
     if mode == "NONE" or not known:
         return []
     compared = known if mode.endswith("_TRANSITIVE") else known[-1:]
+    if len(compared) > 1 and sum(len(str(one.definition)) for one in compared) > _MOST_COMPARED:
+        raise InvalidInput(f"The earlier versions have more than {_MOST_COMPARED:,} characters, too many to compare with all of them: begin a schema with another name.")  # fmt: skip
     earlier = [(one.version, await document_of(one.schema_type, one.definition, one.options, runtime=runtime)) for one in compared]  # fmt: skip
     return await asyncio.to_thread(incompatibilities, document, earlier, mode)
+
+
+def _key(name: str, platform: str) -> dict[str, Any]:
+    return {"name": checked_name(name, what="The name of a schema"), "platform": platform_of(platform)}
 
 
 def _kind(name: str) -> Kind:
@@ -218,25 +276,30 @@ def _kind(name: str) -> Kind:
     raise InvalidInput(f"There is no kind of schema {name[:100]!r}: use one of {', '.join(KINDS)}.")
 
 
-def _options(new: NewSchema) -> Options:
+def _options(new: NewSchema, platform: Platform) -> Options:
     for what, given in (("metadata", new.metadata), ("rule_set", new.rule_set)):
         if given is not None:
             checked_object(dict(given), what=what, most_bytes=_MOST_OPTION_BYTES, setting="a fixed bound")
     return Options(
-        references={name: _reference(name, one) for name, one in new.references.items()},
+        references=_references(new.references, platform),
         migration=None if new.migration is None else read_transformation(new.migration, what="the migration"),
         mappings={platform_of(name): read_transformation(one, what=f"the mapping to {name[:100]}") for name, one in new.mappings.items()},
         metadata=new.metadata, rule_set=new.rule_set,
     )  # fmt: skip
 
 
-def _reference(name: str, given: Mapping[str, Any]) -> Reference:
-    try:
-        return Reference(
-            schema_name=str(given["schema_name"]), platform=platform_of(str(given["platform"])), version=str(given["version"])
-        )  # fmt: skip
-    except KeyError as error:
-        raise InvalidInput(f"The reference {name[:100]!r} lacks {error}: give schema_name, platform and version.") from None  # fmt: skip
+def _references(given: Mapping[str, Any] | Sequence[Mapping[str, Any]], platform: Platform) -> dict[str, Reference]:
+    """Return references by their names. A list of `name`, `subject` and `version` is what clients of other registries send."""
+    named = list(given.items()) if isinstance(given, Mapping) else [(str(one.get("name", "")), one) for one in given]
+    found = {}
+    for name, one in named:
+        subject, version = one.get("schema_name", one.get("subject")), one.get("version")
+        if not 0 < len(name) <= _LONGEST_REFERENCE or subject is None or version is None:
+            raise InvalidInput(f"The reference {name[:100]!r} needs a name of 1 to {_LONGEST_REFERENCE} characters, schema_name (or subject) and version.")  # fmt: skip
+        found[name] = Reference(schema_name=str(subject), platform=platform_of(str(one.get("platform", platform))), version=str(version))  # fmt: skip
+    if len(found) < len(named):
+        raise InvalidInput("Two references have the same name: give each its own.")
+    return found
 
 
 def _dumped(one: Transformation | None) -> dict[str, Any] | None:

@@ -25,7 +25,7 @@ from agent.sync import AgentSyncService
 _QUERIES = load_queries(__package__)
 OUTCOMES: Final = ("applied", "kept_both", "declined", "failed")
 _LOOK_SECONDS = 0.1
-_MOST_MESSAGES = 200
+_MOST_MESSAGES, _MOST_TOGETHER = 200, 200
 
 
 async def deploy(given: Sequence[Script], *, project: str, runtime: Runtime) -> dict[str, Any]:
@@ -56,37 +56,59 @@ async def get(deployment_id: Any, *, runtime: Runtime) -> dict[str, Any]:
     return row
 
 
-async def batch_of(session: StudioSession, deployment_id: str, *, runtime: Runtime) -> list[dict[str, Any]]:
-    """Return the scripts of a batch with their texts, for its plugin. Raises `NotFound` for a batch of another one."""
-    row = await get(deployment_id, runtime=runtime)
-    if row["session_id"] != session.session_id:
-        raise NotFound(f"There is no deployment {deployment_id[:50]!r}.")
-    return await runtime.all(_QUERIES["sources"], project=row["project"], scripts=json.dumps(row["scripts"]))
+async def waiting(session: StudioSession, *, runtime: Runtime) -> dict[str, Any]:
+    """Return the batches that a plugin has not spoken of, and their scripts with their texts: of each script the newest only."""
+    rows = await runtime.all(_QUERIES["waiting"], session_id=session.session_id, limit=_MOST_TOGETHER)
+    newest: dict[str, int] = {}
+    taken: list[str] = []
+    for row in rows:
+        newer = {one["path"]: max(one["version"], newest.get(one["path"], 0)) for one in row["scripts"]}
+        if taken and len(newest | newer) > scripts.MOST_SCRIPTS:
+            break
+        newest |= newer
+        taken.append(str(row["deployment_id"]))
+    places = json.dumps([{"path": path, "version": version} for path, version in newest.items()])
+    found = await runtime.all(_QUERIES["sources"], project=session.project, scripts=places)
+    return {"deployments": taken, "scripts": found}
 
 
-async def finish(session: StudioSession, deployment_id: str, results: Sequence[Mapping[str, Any]], *, runtime: Runtime) -> str:  # fmt: skip
-    """Keep what became of a batch, and return its status. Raises `InvalidInput` for a result that there is not."""
-    row = await get(deployment_id, runtime=runtime)
-    if row["session_id"] != session.session_id:
-        raise NotFound(f"There is no deployment {deployment_id[:50]!r}.")
-    known = {one["path"] for one in row["scripts"]}
-    kept = []
+async def finish(
+    session: StudioSession, deployment_ids: Sequence[str], results: Sequence[Mapping[str, Any]], *, runtime: Runtime
+) -> dict[str, str]:
+    """Keep what became of the scripts of batches, and return the status of each. Raises `NotFound`, and `InvalidInput` for a wrong result."""
+    rows = [await get(one, runtime=runtime) for one in deployment_ids]
+    for row in rows:
+        if row["session_id"] != session.session_id:
+            raise NotFound(f"There is no deployment {str(row['deployment_id'])!r}.")
+    kept = _checked(results, {one["path"] for row in rows for one in row["scripts"]})
+    found: dict[str, str] = {}
+    for row in rows:
+        own = [kept[one["path"]] for one in row["scripts"] if one["path"] in kept]
+        status = found[str(row["deployment_id"])] = status_of([one["status"] for one in own], len(row["scripts"]))
+        values = {"deployment_id": row["deployment_id"], "session_id": session.session_id}
+        await runtime.execute(_QUERIES["end_deployment"], **values, status=status, results=json.dumps(own))
+    await _acknowledge(session, found, runtime)
+    return found
+
+
+def _checked(results: Sequence[Mapping[str, Any]], known: set[str]) -> dict[str, dict[str, str]]:
+    kept = {}
     for one in results:
         if one.get("path") not in known or one.get("status") not in OUTCOMES:
             raise InvalidInput(f"A result names a path of the batch, and is one of {', '.join(OUTCOMES)}.")
-        kept.append({"path": one["path"], "status": one["status"], "detail": str(one.get("detail") or "")[:500]})
-    values = {"deployment_id": row["deployment_id"], "session_id": session.session_id}
-    status = status_of([one["status"] for one in kept], len(known))
-    await runtime.execute(_QUERIES["end_deployment"], **values, status=status, results=json.dumps(kept))
+        kept[one["path"]] = {"path": one["path"], "status": one["status"], "detail": str(one.get("detail") or "")[:500]}
+    return kept
+
+
+async def _acknowledge(session: StudioSession, finished: Mapping[str, str], runtime: Runtime) -> None:
+    """Acknowledge the announcements of batches that a plugin spoke of, and of no other: it can speak of a later one first."""
     channel = await sync_channel(CHANNEL, runtime=runtime)
     service = AgentSyncService(runtime)
     reading = await service.get_agent_events(session.agent_id, channel_id=channel, limit=1_000)
-    # Only what the plugin spoke of is acknowledged: it can speak of a later batch first.
-    done = [event.sequence for event in reading.events if event.data.get("deployment_id") == str(row["deployment_id"])]
+    done = [event.sequence for event in reading.events if event.data.get("deployment_id") in finished]
     if done:
         await service.fetch_events(session.agent_id, channel, limit=1_000)
         await service.acknowledge_events(session.agent_id, channel, done)
-    return status
 
 
 def status_of(found: Sequence[str], count: int) -> str:

@@ -61,6 +61,10 @@ VALUES (%(tenant_id)s, %(deployment_id)s, %(project)s, %(session_id)s, %(scripts
 -- deployment: a batch, and what became of it
 SELECT * FROM agents.studio_deployments WHERE tenant_id = %(tenant_id)s AND deployment_id = %(deployment_id)s
 
+-- waiting: batches that a plugin has not spoken of, the oldest first
+SELECT deployment_id, scripts FROM agents.studio_deployments
+ WHERE tenant_id = %(tenant_id)s AND session_id = %(session_id)s AND status = 'sent' ORDER BY created_at, deployment_id LIMIT %(limit)s
+
 -- sources: the scripts of a batch with their texts
 SELECT g.path, s.kind, v.source, v.version
   FROM jsonb_to_recordset(%(scripts)s::jsonb) AS g(path text, version bigint)

@@ -12,6 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+import agent.integration.schemas.boundaries as boundaries
 import agent.integration.ui_sync.patches as patches
 from agent.db import load_queries
 from agent.db.queries import fetch_all, fetch_one
@@ -101,6 +102,7 @@ async def mutate(
     _check_patch(patch)
     values = {"tenant_id": runtime.tenant_id, "component_id": component_id, "by": runtime.user}
     channel = await sync_channel(CHANNEL, runtime=runtime)
+    demand = await boundaries.demanded("component", component_id, runtime=runtime)
     service = AgentSyncService(runtime)
     async with service.transaction() as conn:
         fresh = (await conn.execute(_QUERIES["make_component"], values)).rowcount == 1
@@ -116,6 +118,8 @@ async def mutate(
             if fresh:
                 await conn.execute(_QUERIES["delete_component"], values)
             return outcome
+        if demand is not None:
+            await demand.check(state)
         text = json_text(state, what="The state of a component")
         if len(text.encode()) > _MOST_STATE_BYTES:
             raise InvalidInput("The state of a component has at most 1 MiB of JSON.")
