@@ -278,6 +278,22 @@ async def test_a_page_is_read_without_a_script_and_in_the_readers_time_zone(site
         assert "GMT+9" in (await page.locator("time").first.get_attribute("title") or "")
 
 
+async def test_every_form_that_filters_takes_its_fields_as_they_are(site: Site) -> None:
+    """As somebody does who types words and presses Enter: each choice that was not made is sent empty."""
+    await agent_memory.save("Parcels to Malta go by ship", trust="human", runtime=site.runtime)
+    async with site.page("/console/memory") as page:
+        await page.fill("input[name=query]", "parcels malta")
+        await page.keyboard.press("Enter")
+        await page.wait_for_url("**query=parcels*")
+        await expect(page.locator("#memories li").first).to_contain_text("Malta")
+        for path in ("/console/memory", "/console/activity", "/console/plans"):
+            await page.goto(path)
+            async with page.expect_navigation() as sent:
+                await page.locator("form.filters").first.evaluate("form => form.requestSubmit()")
+            assert (await sent.value).status == 200, path
+            await expect(page.get_by_role("alert")).to_have_count(0)
+
+
 async def test_what_a_hidden_page_misses_is_there_when_it_goes_on(site: Site) -> None:
     async with site.page("/console/memory") as page:
         await page.keyboard.press("p")

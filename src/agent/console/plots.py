@@ -86,10 +86,10 @@ def curves(labels: Sequence[str], lines: Sequence[Line], *, unit: str) -> Markup
 
 def calibration(bins: Sequence[Bin]) -> Markup:
     """Return what was predicted against what was observed: on the diagonal both are the same. A larger dot stands for more runs."""
-    size, least = 220, 32
+    size, least, right = 240, 44, 20
 
     def at(share: float) -> float:
-        return least + max(0.0, min(share, 1.0)) * (size - least - 12)
+        return least + max(0.0, min(share, 1.0)) * (size - least - right)
 
     def up(share: float) -> float:
         return size - at(share)
@@ -99,9 +99,9 @@ def calibration(bins: Sequence[Bin]) -> Markup:
         parts += [
             f'<line class="gridline" x1="{at(0)}" x2="{at(1)}" y1="{up(step):.1f}" y2="{up(step):.1f}"/>',
             f'<text x="{at(0) - 4}" y="{up(step) + 4:.1f}" text-anchor="end">{step:.0%}</text>',
-            f'<text x="{at(step):.1f}" y="{size - 14}" text-anchor="middle">{step:.0%}</text>',
+            f'<text x="{at(step):.1f}" y="{up(0) + 16:.1f}" text-anchor="middle">{step:.0%}</text>',
         ]
-    parts.append(f'<text x="{at(0.5)}" y="{size - 2}" text-anchor="middle">predicted</text>')
+    parts.append(f'<text x="{at(0.5)}" y="{up(0) + 32:.1f}" text-anchor="middle">predicted</text>')
     most = max((one.count for one in bins), default=1)
     for one in bins:
         radius = 2.5 + 4 * math.sqrt(one.count / most)
@@ -121,7 +121,7 @@ def _svg(parts: Sequence[str], sentence: str, lines: Sequence[Line], unit: str) 
     names = ", ".join(line.name for line in lines)
     legend = "".join(f'<span><i class="s{kind}"></i>{_text(line.name)}</span>' for kind, line in enumerate(lines))
     return Markup(  # noqa: S704  # every text in it is escaped
-        f'<div class="legend">{legend}<span>{_text(unit)}</span></div>'
+        f'<div class="legend">{legend}{f"<span>{_text(unit)}</span>" if unit != names else ""}</div>'
         f'<svg class="plot" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{_text(f"{names}: {sentence}")}">{"".join(parts)}</svg>'
     )
 

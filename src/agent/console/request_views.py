@@ -14,6 +14,7 @@ from agent.messaging.rendering import outcome
 from agent.operations.approvals import ApprovalView
 from agent.operations.edits import arguments_of, by_sql, present
 
+_ENVIRONMENT = "Environment: "
 _FEW_ROWS, _ALL_ROWS, _MOST_COLUMNS = 8, 200, 24
 
 
@@ -94,9 +95,13 @@ def _warnings(view: ApprovalView) -> list[str]:
         and all(row["before"] and row["after"] for row in statement.rows)
         and not changed_columns(statement.rows)
     )
+    # The environment stands in the summary and at the top of every page.
+    conditions = [
+        text for text in (preview.conditions if preview else ()) or view.conditions if not text.startswith(_ENVIRONMENT)
+    ]
     return list(dict.fromkeys([
         *(preview.origins if preview else ()),
-        *((preview.conditions if preview else ()) or view.conditions),
+        *conditions,
         *statement.notices,
         *((preview.not_previewed or ()) if preview else ()),
         *(f"This removes {name} too." for name in statement.goes),

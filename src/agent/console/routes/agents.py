@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from agent.analytics import AnalyticsService
 from agent.analytics.views import shown
+from agent.concurrency import gather_or_cancel
 from agent.console import plots
 from agent.console.rendering import ConsoleRoute, page
 from agent.console.visits import ROOT, Visitor, needs
@@ -22,13 +23,16 @@ _MOST_AGENTS, _MOST_TASKS, _MOST_INSIGHTS = 200, 20, 20
 async def every(request: Request, visit: Visitor) -> Response:
     """Show every agent, the matrix of agents and tasks, the models, and what was found."""
     service = AnalyticsService(visit.runtime)
-    known, cells = await service.list_agents(), await service.matrix()
-    found = await shown(await service.patterns(), runtime=visit.runtime)
+    (known, cells), (patterns, models) = await gather_or_cancel(
+        gather_or_cancel(service.list_agents(), service.matrix()),
+        gather_or_cancel(service.patterns(), service.models()),
+    )
+    found = await shown(patterns, runtime=visit.runtime)
     tasks = sorted({cell["task_type"] or "" for cell in cells})[:_MOST_TASKS]
     matrix = {(cell["agent_name"], cell["task_type"] or ""): cell for cell in cells}
     return await page(
         request, visit, "agents.html", known=known[:_MOST_AGENTS], total=len(known), tasks=tasks, matrix=matrix,
-        names=sorted({cell["agent_name"] for cell in cells})[:_MOST_AGENTS], models=[_card(one) for one in await service.models()],
+        names=sorted({cell["agent_name"] for cell in cells})[:_MOST_AGENTS], models=[_card(one) for one in models],
         insights=(found.get("insights") or [])[:_MOST_INSIGHTS],
     )  # fmt: skip
 

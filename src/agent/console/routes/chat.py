@@ -84,6 +84,11 @@ class TurnView:
     plot: Markup | None
     requests: tuple[RequestView, ...]
 
+    @property
+    def has_table(self) -> bool:
+        """Return whether the answer itself shows a table."""
+        return any("<table>" in part.html for part, _ in self.parts)
+
 
 @router.get("", dependencies=needs("viewer"))
 async def begin(request: Request, visit: Visitor) -> Response:

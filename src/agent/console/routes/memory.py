@@ -22,21 +22,20 @@ MemoryId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 
 @router.get("", dependencies=needs("viewer"))
 async def search(
-    request: Request, visit: Visitor, query: Annotated[str, Query(max_length=4_000)] = "", kind: MemoryKind | None = None,
+    request: Request, visit: Visitor, query: Annotated[str, Query(max_length=4_000)] = "", kind: Annotated[str, Query(max_length=20)] = "",
     cursor: Annotated[str | None, Query(max_length=30)] = None,
 ) -> Response:  # fmt: skip
-    """Search memories, or show the newest."""
+    """Search memories, or show the newest. The form sends an empty kind for all of them."""
+    chosen: MemoryKind | None = next((one for one in _KINDS if one == kind), None)
     if query.strip():
-        found, more = (
-            await memories.search(query, _PER_PAGE, kinds=[kind] if kind else None, runtime=visit.runtime),
-            None,
-        )
+        kinds = [chosen] if chosen else None
+        found, more = await memories.search(query, _PER_PAGE, kinds=kinds, runtime=visit.runtime), None
     else:
-        newest = await memories.recent(kind, _PER_PAGE + 1, before=number_in(cursor or None), runtime=visit.runtime)
+        newest = await memories.recent(chosen, _PER_PAGE + 1, before=number_in(cursor or None), runtime=visit.runtime)
         found, more = newest[:_PER_PAGE], str(newest[_PER_PAGE - 1].id) if len(newest) > _PER_PAGE else None
     best = max((memory.score or 0.0 for memory in found), default=0.0)
     return await page(
-        request, visit, "memories.html", found=found, query=query, kind=kind, kinds=_KINDS, next=more, best=best
+        request, visit, "memories.html", found=found, query=query, kind=chosen, kinds=_KINDS, next=more, best=best
     )
 
 
