@@ -82,6 +82,7 @@ async def test_several_changes_of_one_turn_are_all_shown_and_each_is_decided(lar
         await last.locator("details[data-key=r] > summary").click()
         await last.get_by_role("button", name="Reject").click()
         await expect(page.locator("article .chip.rejected")).to_have_count(1)
+        await expect(page.locator("main")).to_contain_text("Each was decided.", timeout=30_000)  # the conversation went on
 
 
 async def test_a_tab_left_open_for_a_day_says_that_it_is_over_and_keeps_what_was_typed(open_site: Opened) -> None:

@@ -124,3 +124,37 @@ async def test_work_of_one_tenant_is_done_for_that_tenant(notes: Runtime) -> Non
     worker.stop()
     await running
     assert await keys.any_key(runtime=notes) is False
+
+
+async def test_a_decision_while_its_turn_is_about_to_wait_is_never_overheard(notes: Runtime) -> None:
+    """Both orders of the two transactions: each waits for the other, and afterwards the turn is due."""
+    await chat.answer("Change all notes", thread_id="t", runtime=notes)
+    request = await notes.one("select id, turn from agents.human_approval_queue where tenant_id = %(tenant_id)s")
+    assert request
+    decide = "update agents.human_approval_queue set status = %(status)s, decided_via = 'api' where tenant_id = %(tenant_id)s and id = %(id)s"
+    pause = "update agents.turns set status = %(status)s where tenant_id = %(tenant_id)s and thread_id = 't' and turn = %(turn)s"
+
+    async def reset() -> None:
+        await notes.execute(decide, status="pending", id=request["id"])
+        await notes.execute(pause, status="running", turn=request["turn"])
+
+    async def first_and_second(first: tuple[str, str], second: tuple[str, str]) -> list[dict[str, Any]]:
+        await reset()
+        values = {"tenant_id": notes.tenant_id, **request}
+        async with notes.transaction() as conn:
+            await conn.execute(first[0], {**values, "status": first[1]})
+            other = asyncio.create_task(notes.execute(second[0], **request, status=second[1]))
+            done, _ = await asyncio.wait({other}, timeout=0.5)
+            assert not done  # it waits
+        await other
+        return await notes.all(
+            "select subject, ready_at < now() + interval '4 seconds' as soon from agents.open_work where kind = 'turn'"
+        )
+
+    due = [{"subject": "t", "soon": True}]
+    assert await first_and_second((decide, "approved"), (pause, "waiting")) == due
+    assert await first_and_second((pause, "waiting"), (decide, "approved")) == due
+    # A turn that waits for a human who has not decided is no work.
+    await reset()
+    await notes.execute(pause, status="waiting", turn=request["turn"])
+    assert await notes.all("select subject from agents.open_work where kind = 'turn'") == []

@@ -93,10 +93,10 @@ def environment(groups: Sequence[Any]) -> Environment:
 async def page(request: Request, visit: Visit | None, template: str, *, status: int = 200, **values: Any) -> Response:
     """Return a page. `visit` is None where nobody is known yet."""
     taken, said = _said(request)
-    now, views = None, []
+    now, views = getattr(request.state, "heads", None), []
     if visit:
         with suppress(AgentError):  # the page itself says what is wrong
-            now = await heads(runtime=visit.runtime)
+            now = now or await heads(runtime=visit.runtime)
             views = await saved_views.every(runtime=visit.runtime)
     text = request.app.state.console.get_template(template).render(
         here=Here.of(request), visit=visit, heads=now, views=views, taken=taken, said=said, token=visit.token if visit else "",

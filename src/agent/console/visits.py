@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
@@ -22,7 +23,8 @@ from agent.access.identity import Identity
 from agent.api.callers import Callers
 from agent.api.guard import LOCAL_NAMES, host_name
 from agent.approval.eligibility import AccessRole
-from agent.errors import AccessDenied, InvalidInput
+from agent.errors import AccessDenied, AgentError, InvalidInput
+from agent.operations.overview import heads
 from agent.runtime import Runtime
 
 ROOT = "/console"
@@ -76,8 +78,11 @@ Visitor = Annotated[Visit, Depends(visit_of)]
 def needs(role: AccessRole) -> list[Any]:
     """Return the dependencies of a page that needs `role`: `@router.get("/console/x", dependencies=needs("viewer"))`."""
 
-    async def check(visit: Visitor) -> None:
+    async def check(request: Request, visit: Visitor) -> None:
         visit.identity.require(role)
+        if request.method == "GET":  # before the page reads anything: what comes later is news to it
+            with suppress(AgentError):  # the page itself says what is wrong
+                request.state.heads = await heads(runtime=visit.runtime)
 
     return [Depends(check)]
 

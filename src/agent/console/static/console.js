@@ -85,7 +85,7 @@ function listen() {
   if (!document.body.dataset.stream) return;
   const watched = $("[data-watch]")?.dataset;
   stream = new EventSource(`/console/live${watched ? `?${new URLSearchParams({ watch: watched.watch, seen: watched.seen })}` : ""}`);
-  stream.addEventListener("hello", event => { if (lost) { lost = false; state("live"); refresh(); } news(event); });
+  stream.addEventListener("hello", event => { if (lost || (!paused && event.lastEventId !== document.body.dataset.mark)) { lost = false; state("live"); refresh(); } news(event); });
   stream.addEventListener("news", news);
   stream.addEventListener("over", () => { stream.close(); over(); });
   stream.onopen = () => state(paused ? "paused" : "live");
