@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from agent.text.faults import faults
+from agent.text.faults import words
 
 # The agent decides these for each request.
 _OURS = frozenset({"model", "messages", "input", "tools", "tool_choice", "stream", "stream_options", "n"})
@@ -53,7 +53,8 @@ def read_model_options(text: str) -> ModelOptions:
     try:
         return ModelOptions.model_validate(value, strict=True)
     except ValidationError as error:
-        raise ValueError(f"{form} ({faults(error)})") from None
+        wrong = "; ".join(f"{one['loc'][0]}: {words(one)}" for one in error.errors(include_input=False))
+        raise ValueError(f"{form} ({wrong})") from None
 
 
 def _refuse(_: str) -> None:
