@@ -85,7 +85,7 @@ def environment(groups: Sequence[Any]) -> Environment:
     found.globals |= {"root": ROOT, "groups": groups, "asset": asset}
     found.filters |= {
         "when": when, "moment": exact, "number": number, "figure": figure, "seconds": seconds, "share": share, "count": count, "cell": cell,
-        "line": one_line, "as_it_is": as_it_is, "json": as_json, "left": left, "span": span, "segment": segment,
+        "line": line, "as_it_is": as_it_is, "json": as_json, "left": left, "span": span, "segment": segment,
     }  # fmt: skip
     return found
 
@@ -260,6 +260,11 @@ def seconds(value: float | None) -> str:
 def share(value: float | None) -> str:
     """Return a share of 1 in percent."""
     return NOTHING if value is None else f"{100 * value:.1f} %"
+
+
+def line(value: object, limit: int | None = None) -> str:
+    """Return a text on one line; nothing where there is none."""
+    return "" if value is None else one_line(value, limit)
 
 
 def as_json(value: object) -> str:
