@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import psycopg
 import pytest
@@ -323,3 +323,10 @@ async def test_wrong_addresses_are_pages_that_say_what_to_do(site: Site) -> None
             assert len(await page.get_by_role("alert").inner_text()) > 10
     with pytest.raises(AgentError):
         await threads.turns("none", runtime=site.runtime)
+
+
+async def test_an_address_that_ends_with_a_slash_is_that_of_its_page(site: Site) -> None:
+    for typed, path in (("/console/", "/console"), ("/console//", "/console"), ("/console/plans/", "/console/plans")):
+        async with site.page(typed) as page:
+            assert urlsplit(page.url).path == path
+            await expect(page.locator("h1")).not_to_have_text("Not found")

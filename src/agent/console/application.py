@@ -9,7 +9,7 @@ from agent.api.application import create_app as create_api
 from agent.console.live import LiveHub
 from agent.console.navigation import GROUPS, ROUTERS
 from agent.console.rendering import ConsoleRoute, environment
-from agent.console.visits import ROOT, Visitor
+from agent.console.visits import ROOT, Visitor, local_path
 from agent.errors import NotFound
 from agent.runtime import Runtime
 from agent.settings import Settings
@@ -35,5 +35,7 @@ async def _to_console() -> Response:
 
 
 @_others.get(f"{ROOT}/{{path:path}}")
-async def _no_page(visit: Visitor) -> Response:  # who is not signed in is not told what there is
+async def _no_page(path: str, visit: Visitor) -> Response:  # who is not signed in is not told what there is
+    if path.endswith("/") or not path:  # an address that somebody typed
+        return RedirectResponse(local_path(f"{ROOT}/{path}".rstrip("/")), status_code=307)
     raise NotFound("There is no such page.")
