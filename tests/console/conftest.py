@@ -83,9 +83,8 @@ async def browser(request: pytest.FixtureRequest) -> AsyncIterator[Browser]:
 Opened = Callable[..., Awaitable[Site]]
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def open_site(browser: Browser, cluster: Cluster) -> AsyncIterator[Opened]:
-    """Return a function that serves a fresh copy of the demonstration application with other settings, or a model with a script."""
+@asynccontextmanager
+async def _opening(browser: Browser, cluster: Cluster) -> AsyncIterator[Opened]:
     async with AsyncExitStack() as stack:
 
         async def opened(*, script: Sequence[Step] | None = None, **update: Any) -> Site:
@@ -101,7 +100,18 @@ async def open_site(browser: Browser, cluster: Cluster) -> AsyncIterator[Opened]
         yield opened
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def open_site(browser: Browser, cluster: Cluster) -> AsyncIterator[Opened]:
+    """Return a function that serves a fresh copy of the demonstration application with other settings, or a model with a script.
+
+    Its sites end with the module: each holds connections.
+    """
+    async with _opening(browser, cluster) as opened:
+        yield opened
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def site(open_site: Opened) -> AsyncIterator[Site]:
+async def site(browser: Browser, cluster: Cluster) -> AsyncIterator[Site]:
     """Serve the demonstration application to this machine, where nobody signs in."""
-    yield await open_site(environment="staging")
+    async with _opening(browser, cluster) as opened:
+        yield await opened(environment="staging")

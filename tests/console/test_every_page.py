@@ -51,7 +51,7 @@ NO_PAGES = {
 }  # fmt: skip
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def planted(open_site: Opened) -> tuple[Site, list[str]]:
     """Plant hostile content wherever a page shows some, and return a path of every route that shows it."""
     site = await open_site(environment='prod<b id="planted">')

@@ -27,7 +27,7 @@ ROWS = f"select n, 'row ' || n as name, n % 7 = 0 as seventh, null as nothing fr
 CHANGES = [call("execute_sql", sql=f"update clients set notes = 'seen' where id = {number}") for number in (1, 2, 3)]
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def large(open_site: Opened) -> Site:
     """Serve an agent that fetches many rows, and whose model asks for three changes at once."""
     script = [[call("execute_sql", sql=ROWS)], "There they are.", CHANGES, "Each was decided."]
@@ -82,7 +82,9 @@ async def test_several_changes_of_one_turn_are_all_shown_and_each_is_decided(lar
         await last.locator("details[data-key=r] > summary").click()
         await last.get_by_role("button", name="Reject").click()
         await expect(page.locator("article .chip.rejected")).to_have_count(1)
-        await expect(page.locator("main")).to_contain_text("Each was decided.", timeout=30_000)  # the conversation went on
+        await expect(page.locator("main")).to_contain_text(
+            "Each was decided.", timeout=30_000
+        )  # the conversation went on
 
 
 async def test_a_tab_left_open_for_a_day_says_that_it_is_over_and_keeps_what_was_typed(open_site: Opened) -> None:

@@ -59,7 +59,7 @@ print("select 1")
 READ, CHANGE = "#suggestion-1-1", "#suggestion-1-2"
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def advised(open_site: Opened) -> Site:
     """Serve a model that suggests statements in its answer."""
     site = await open_site(script=[[call("execute_sql", sql=RAN)], ANSWER, [call("execute_sql", sql=RAN)], ANSWER])

@@ -93,13 +93,13 @@ async def project() -> AsyncIterator[Project]:
         yield made
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def account() -> AsyncIterator[Project]:
     async with project() as made:
         yield made
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def guarded(open_site: Opened, account: Project) -> Site:
     """Serve the console to whoever proves who they are."""
     return await open_site(
