@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
+from agent.concurrency import gather_or_cancel
 from agent.db import load_queries
 from agent.execution.log import executions
 from agent.monitoring import alerts
@@ -88,11 +89,21 @@ async def overview(over: Range = "24h", *, now: datetime | None = None, runtime:
     since = until - length
     seconds = length.total_seconds() / count
     values = {"database_id": runtime.database_id, "since": since}
-    turns, acts, added = [
-        _placed(await runtime.all(_QUERIES[name], **values, seconds=seconds), count)
-        for name in ("turns_over_time", "executions_over_time", "memories_over_time")
-    ]
-    total = await runtime.one(_QUERIES["turns_in_all"], **values) or {}
+
+    async def over_time(name: str) -> list[dict[str, Any] | None]:
+        return _placed(await runtime.all(_QUERIES[name], **values, seconds=seconds), count)
+
+    (turns, acts, added), (row, wrong, unknown) = await gather_or_cancel(
+        gather_or_cancel(
+            over_time("turns_over_time"), over_time("executions_over_time"), over_time("memories_over_time")
+        ),
+        gather_or_cancel(
+            runtime.one(_QUERIES["turns_in_all"], **values),
+            alerts.newest_alerts(_MOST_ALERTS, runtime=runtime),
+            executions.unknown(runtime=runtime),
+        ),
+    )
+    total = row or {}
     return Overview(
         starts=tuple(since + timedelta(seconds=seconds * place) for place in range(count)), until=until,
         turns=total["turns"], failed_share=total["failed"] / total["turns"] if total["turns"] else None,
@@ -105,8 +116,8 @@ async def overview(over: Range = "24h", *, now: datetime | None = None, runtime:
             "executions": (_series("done", "actions", acts, lambda row: row["executions"] - row["failed"]), _series("failed", "actions", acts, lambda row: row["failed"])),
             "memories": (_series("added", "memories", added, lambda row: row["memories"]),),
         },
-        alerts=tuple(await alerts.newest_alerts(_MOST_ALERTS, runtime=runtime)),
-        unknown=await executions.unknown(runtime=runtime),
+        alerts=tuple(wrong),
+        unknown=unknown,
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
+from agent.concurrency import gather_or_cancel
 from agent.console import plots
 from agent.console.rendering import ConsoleRoute, page
 from agent.console.visits import ROOT, Visitor, needs
@@ -27,8 +28,9 @@ _KEPT: Cache[tuple[float, Overview]] = Cache()
 @router.get("", dependencies=needs("viewer"))
 async def show(request: Request, visit: Visitor, over: Annotated[Range, Query(alias="range")] = "24h") -> Response:
     """Show the overview."""
-    found = await _figures(over, visit.runtime)
-    waiting = await approvals.list_requests(_MOST_WAITING, runtime=visit.runtime)
+    found, waiting = await gather_or_cancel(
+        _figures(over, visit.runtime), approvals.list_requests(_MOST_WAITING, runtime=visit.runtime)
+    )
     return await page(
         request, visit, "overview.html", found=found, over=over, ranges=list(RANGES), waiting=waiting.approvals, plots=_plots(found, over)
     )  # fmt: skip
