@@ -16,6 +16,7 @@ from agent.integration import (
     Task,
     Workflow,
     integration_manager,
+    performers,
 )  # fmt: skip
 from agent.integration.registry import AGENTS
 from agent.runtime import Runtime
@@ -115,3 +116,15 @@ async def test_a_run_goes_on_when_nobody_waits_and_another_process_finishes_it(m
     assert result.results["count_words"].data["words"] == 3
     slow = await manager.coordinator.run("translate_and_count", {"text": "x"}, seconds=0, runtime=runtime)
     assert slow.status == "running"
+
+
+async def test_what_only_admins_may_ask_for_is_no_step_of_a_workflow(runtime: Runtime) -> None:
+    """Whoever may run a workflow would be an admin, for one made of such a task: at once, in a replay, or by a schedule."""
+    for agent in (await integration_manager.agents(runtime=runtime)).values():
+        for task in sorted(agent.admin_tasks):
+            run = await integration_manager.coordinator.run(
+                "mine", tasks=[Task(name=task, agent=agent.name)], runtime=runtime
+            )
+            assert (run.status, "is for admins" in str(run.tasks[task].error)) == ("failed", True), (agent.name, task)
+    offered = {(one.id, action) for one in await performers.performers(runtime=runtime) for action in one.actions}
+    assert not {one for one in offered if one[1] in {"cleanup", "create_endpoint", "bind", "remove"}}

@@ -32,7 +32,7 @@ _LOOK_SECONDS = 0.2
 class Executes(Protocol):
     """What hands tasks to agents."""
 
-    async def execute(self, agent: str, task: str, parameters: Mapping[str, Any] | None = None, *, runtime: Runtime | None = None) -> Any: ...  # fmt: skip
+    async def execute_step(self, agent: str, task: str, parameters: Mapping[str, Any] | None = None, *, runtime: Runtime | None = None) -> Any: ...  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ class _TaskAgent(BaseAgent):
         del context
         agent = self.agent_id.removeprefix(AGENT)
         try:
-            return await self._manager.execute(agent, action, input, runtime=self._runtime)
+            return await self._manager.execute_step(agent, action, input, runtime=self._runtime)
         except _FINAL as error:
             raise NonRetryable(str(error)) from error
 

@@ -22,7 +22,7 @@ import structlog
 import agent.integration.schemas.boundaries as boundaries
 from agent.concurrency import end_tasks
 from agent.db import load_queries
-from agent.errors import AgentError, ConfigurationError, NotFound
+from agent.errors import AccessDenied, AgentError, ConfigurationError, NotFound
 from agent.integration.base import BaseIntegrationAgent
 from agent.integration.circuits import phases
 from agent.integration.coordinator import IntegrationCoordinator
@@ -134,6 +134,13 @@ class IntegrationAgentsManager:
         if task == "sync_data" and agent in RECEIVED_BY:
             await boundaries.check("sync", RECEIVED_BY[agent], (parameters or {}).get("data"), runtime=acting)
         return await found.run_task(task, parameters, runtime=acting)
+
+    async def execute_step(self, agent: str, task: str, parameters: Mapping[str, Any] | None = None, *, runtime: Runtime | None = None) -> Any:  # fmt: skip
+        """Do a task as a step of a plan. Raises `AccessDenied` for one of admins: a plan has no role, and others replay it or let it begin by itself."""
+        acting = runtime or await current_runtime()
+        if task in (await self.agent(agent, runtime=acting)).admin_tasks:
+            raise AccessDenied(f"The task {task} of {agent} is for admins, and no step of a plan: an admin asks for it with POST /api/v1/integration/agents/{agent}/tasks/{task}.")  # fmt: skip
+        return await self.execute(agent, task, parameters, runtime=acting)
 
     async def tell(self, event: IntegrationEvent, *, runtime: Runtime | None = None) -> None:
         """Let the agents hear an event of the runtime's tenant."""

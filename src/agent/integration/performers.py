@@ -6,8 +6,6 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel
 
-from agent.integration.gateway.agent import Address, Deprecation
-from agent.integration.gateway.endpoints import NewEndpoint
 from agent.integration.manager import integration_manager
 from agent.integration.schemas.agent import Migration, Move, Registration, Validation
 from agent.integration.workflow import AGENT, HANDLERS, Task, Workflow
@@ -20,7 +18,6 @@ from agent.runtime import Runtime
 
 # What is known of the input of tasks; of the others, the names that workflows give.
 _TAKES: Mapping[str, Mapping[str, type[BaseModel]]] = {
-    "api_gateway": {"create_endpoint": NewEndpoint, "deprecate_endpoint": Deprecation, "remove_endpoint": Address},
     "schema_validator": {
         "register": Registration, "check_compatibility": Registration, "validate": Validation, "validate_input": Validation,
         "validate_data": Validation, "migrate": Migration, "transform": Move,
@@ -43,7 +40,8 @@ async def performers(*, runtime: Runtime) -> list[AgentInfo]:
     given = _given_by_workflows()
     for name, agent in (await integration_manager.agents(runtime=runtime)).items():
         known = actions_of(_TAKES.get(name, {}))
-        tasks = {task: known.get(task) or ActionInfo(name=task, takes=given.get((name, task))) for task in agent.tasks()}  # fmt: skip
+        possible = [task for task in agent.tasks() if task not in agent.admin_tasks]  # a step has no role
+        tasks = {task: known.get(task) or ActionInfo(name=task, takes=given.get((name, task))) for task in possible}
         found.append(AgentInfo(id=f"{AGENT}{name}", about=agent.summary, actions=tasks))
     for one in integration_manager.coordinator.workflows:
         if one.handlers:
