@@ -245,6 +245,11 @@ async def test_a_ready_workflow_is_run_scheduled_and_copied(plans: Site) -> None
         await page.fill("input[name=cron]", "0 6 * * 1")
         await page.get_by_role("button", name="Schedule it").click()
         await expect(page.locator("#schedules")).to_contain_text("weekly")
+        await page.goto("/console/workflows/ready/workflow%3Auser_sync")
+        await page.fill("input[name=p-user_id]", "7")
+        await page.fill("textarea[name=p-data]", '{"name": "Ana"}')
+        await page.get_by_role("button", name="Run it").click()
+        await expect(page.locator("#run .chip").first).to_have_text("succeeded")
         # The coordinator's workflows are edited like any other plan.
         await page.goto("/console/workflows")
         await page.fill("#new input[name=name]", "Own lessons")

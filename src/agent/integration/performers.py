@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel
 
+import agent.orchestration.saved_templates.store as saved
+from agent.errors import NotFound
 from agent.integration.manager import integration_manager
 from agent.integration.schemas.agent import Migration, Move, Registration, Validation
 from agent.integration.workflow import AGENT, HANDLERS, Task, Workflow
 from agent.orchestration import AgentOrchestrator
 from agent.orchestration.catalogue import ActionInfo, AgentInfo, actions_of, standard_agents
-from agent.orchestration.saved_templates.design import Design, Parameter
+from agent.orchestration.saved_templates.design import Design, Kind, Parameter
 from agent.orchestration.standard import standard_orchestrator
 from agent.orchestration.templates import TEMPLATES, Template
 from agent.runtime import Runtime
@@ -58,6 +62,43 @@ def ready_made(runtime: Runtime) -> dict[str, Design]:
     return found
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offered:
+    """A template that can be run by its name. `parameters` is a JSON Schema; `version` is None for one that comes with it."""
+
+    name: str
+    summary: str
+    parameters: Mapping[str, Any]
+    version: int | None = None
+
+
+async def offered(*, runtime: Runtime) -> list[Offered]:
+    """Return every template that can be run: those that come with it, then the saved ones."""
+    found = [_offered(name.partition(":")[2], design) for name, design in ready_made(runtime).items()]
+    kept = [one for one in await saved.listed(runtime=runtime) if one.version is not None]
+    return found + [_offered(one.name, (await saved.version(one.id, runtime=runtime))[1], one.version) for one in kept]
+
+
+async def plan_of(name: str, parameters: Mapping[str, Any], *, runtime: Runtime) -> dict[str, Any]:
+    """Return the plan of a template with its parameters: of one that comes with it, else of the newest version of a saved one.
+
+    Raises `NotFound`, and `InvalidInput` that names the parameter.
+    """
+    design = next((one for key, one in ready_made(runtime).items() if key.partition(":")[2] == name), None)
+    if design is None:
+        template = await saved.named(name, runtime=runtime)
+        if template is None:
+            raise NotFound(
+                f"There is no template {name[:100]!r}: `agent plans templates` and the page Workflows list them."
+            )
+        _, design = await saved.version(template, runtime=runtime)
+    return design.filled(parameters)
+
+
+def _offered(name: str, design: Design, version: int | None = None) -> Offered:
+    return Offered(name=name, summary=design.summary, parameters=design.as_json()["parameters"], version=version)
+
+
 def _of_template(one: Template) -> Design:
     parameters = [Parameter(name=name, default=value) for name, value in one.parameters.items()]
     return Design(plan={**one.plan}, parameters=parameters, summary=one.summary)
@@ -68,8 +109,8 @@ def _of_workflow(one: Workflow) -> Design:
 
 
 def _parameter(name: str, value: object) -> Parameter:
-    kind = "boolean" if isinstance(value, bool) else "number" if isinstance(value, int | float) else "string"
-    return Parameter(name=name, kind=kind, default=value if isinstance(value, str | int | float) else None)  # type: ignore[arg-type]  # one of three
+    kinds: dict[type, Kind] = {bool: "boolean", int: "number", float: "number", dict: "object", list: "array"}
+    return Parameter(name=name, kind=kinds.get(type(value), "string"), default=value)
 
 
 def _given_by_workflows() -> dict[tuple[str, str], Mapping[str, object]]:

@@ -1,4 +1,4 @@
-"""Plans that are ready to run: their parameters are filled in by name. Pure.
+"""Plans that come with it, ready to be filled in and run. Pure.
 
 A new template is one entry of `TEMPLATES`. `{learnerId}` stands for a parameter; a text that is one parameter becomes its value.
 """
@@ -8,9 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-
-import agent.orchestration.filling as filling
-from agent.errors import InvalidInput, NotFound
 
 _WHO = {"learnerId": "{learnerId}", "subject": "{subject}"}
 
@@ -64,19 +61,3 @@ TEMPLATES: Mapping[str, Template] = {
         ),
     )
 }  # fmt: skip
-
-
-def filled(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the plan of a template with its parameters. Raises `NotFound` and `InvalidInput`, which name what is there."""
-    template = TEMPLATES.get(name)
-    if template is None:
-        raise NotFound(f"There is no template {name[:100]!r}: use one of {', '.join(TEMPLATES)}.")
-    unknown = sorted(set(given) - set(template.parameters))
-    if unknown:
-        raise InvalidInput(f"The template {name!r} has no parameter {unknown[0][:100]!r}: it has {', '.join(template.parameters)}.")  # fmt: skip
-    values = {**template.parameters, **given}
-    missing = [one for one, value in values.items() if value is None]
-    if missing:
-        raise InvalidInput(f"The template {name!r} needs {missing[0]}: give it, such as -p {missing[0]}=ana.")
-    filled_in: dict[str, Any] = filling.filled(template.plan, values)
-    return filled_in

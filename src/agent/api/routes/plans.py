@@ -12,15 +12,16 @@ from pydantic import BaseModel, Field
 from agent.api.callers import Acting, needs
 from agent.api.idempotency import IdempotentRoute
 from agent.api.pages import Limit
+from agent.integration import performers
 from agent.orchestration import schedules, views
 from agent.orchestration.comparison import Comparison
 from agent.orchestration.mermaid import mermaid
 from agent.orchestration.records import PlanEvent, RunRecord, RunStatus, RunView
-from agent.orchestration.standard import standard_orchestrator
 from agent.orchestration.timeline import StepState, Timeline
 
 router = APIRouter(prefix="/api/plans", tags=["plans"], route_class=IdempotentRoute)
 ScheduleName = Annotated[str, Path(min_length=1, max_length=200, description="Name of the schedule.")]
+TemplateName = Annotated[str, Path(min_length=1, max_length=200, description="Name of the template.")]
 RunId = Annotated[UUID, Path(description="Number of the run.")]
 
 
@@ -68,6 +69,12 @@ class Scheduled(BaseModel):
     time_zone: str = Field("UTC", max_length=100, description="A name such as Europe/Berlin.")
 
 
+class Filled(BaseModel):
+    """The parameters of a template; those with a default may be left out."""
+
+    parameters: dict[str, Any] = Field({}, max_length=50)
+
+
 class AgentLimit(BaseModel):
     """How many steps of an agent may run at the same time."""
 
@@ -90,13 +97,26 @@ class InTime(BaseModel):
 @router.post("", status_code=202, **needs("operator"))
 async def submit(plan: Annotated[dict[str, Any], Body(description="The plan: id, steps, parallel, timeout, fallbackPlan.")], runtime: Acting) -> Submitted:  # fmt: skip
     """Send a plan for agents of this server. It runs in the background."""
-    return Submitted(run_id=await standard_orchestrator(runtime).submit(plan))
+    return Submitted(run_id=await performers.orchestrator(runtime).submit(plan))
 
 
 @router.get("", **needs("viewer"))
 async def list_runs(runtime: Acting, *, limit: Limit = 50, status: Annotated[RunStatus | None, Query()] = None) -> list[RunRecord]:  # fmt: skip
     """List the newest runs."""
     return await views.runs(limit=limit, status=status, runtime=runtime)
+
+
+@router.get("/templates", **needs("viewer"))
+async def list_templates(runtime: Acting) -> list[performers.Offered]:
+    """List the templates that can be run: those that come with it, and the saved ones."""
+    return await performers.offered(runtime=runtime)
+
+
+@router.post("/templates/{name}", status_code=202, **needs("operator"))
+async def run_template(name: TemplateName, body: Filled, runtime: Acting) -> Submitted:
+    """Run a template with these parameters, a saved one in its newest version. It runs in the background."""
+    plan = await performers.plan_of(name, body.parameters, runtime=runtime)
+    return Submitted(run_id=await performers.orchestrator(runtime).submit(plan))
 
 
 @router.get("/state", **needs("viewer"))
@@ -108,7 +128,7 @@ async def get_state(runtime: Acting) -> views.PlanState:
 @router.put("/schedules/{name}", **needs("operator"))
 async def put_schedule(name: ScheduleName, body: Scheduled, runtime: Acting) -> schedules.Schedule:
     """Let a plan begin by itself at the times of a cron expression."""
-    plan = standard_orchestrator(runtime).read(body.plan)
+    plan = performers.orchestrator(runtime).read(body.plan)
     return await schedules.schedule(name, plan, body.cron, time_zone=body.time_zone, runtime=runtime)
 
 
@@ -121,7 +141,7 @@ async def delete_schedule(name: ScheduleName, runtime: Acting) -> None:
 @router.post("/replays", status_code=202, **needs("operator"))
 async def replay_many(body: AgainMany, runtime: Acting) -> Batch:
     """Run many runs again; each is stored for any process that knows its agents."""
-    batch, runs = await standard_orchestrator(runtime).submit_replays(
+    batch, runs = await performers.orchestrator(runtime).submit_replays(
         plan_id=body.plan_id, status=body.status, limit=body.limit, from_step=body.from_step, input=body.input
     )
     return Batch(batch=batch, run_ids=runs)
@@ -138,7 +158,7 @@ async def put_limit(
     agent_id: Annotated[str, Path(min_length=1, max_length=200)], body: AgentLimit, runtime: Acting
 ) -> None:
     """Let at most so many steps of an agent run at the same time, in all processes; null ends the limit."""
-    await standard_orchestrator(runtime).limit_agent(agent_id, body.most)
+    await performers.orchestrator(runtime).limit_agent(agent_id, body.most)
 
 
 @router.get("/{run_id}", **needs("viewer"))
@@ -177,24 +197,24 @@ async def get_comparison(run_id: RunId, runtime: Acting) -> Comparison:
 @router.post("/{run_id}/pause", **needs("operator"))
 async def pause(run_id: RunId, runtime: Acting) -> Changed:
     """Start nothing more of a run until it is resumed."""
-    return Changed(changed=await standard_orchestrator(runtime).pause(run_id))
+    return Changed(changed=await performers.orchestrator(runtime).pause(run_id))
 
 
 @router.post("/{run_id}/resume", **needs("operator"))
 async def resume(run_id: RunId, runtime: Acting) -> Changed:
     """Go on with a run that was paused, with the time that it had left."""
-    return Changed(changed=await standard_orchestrator(runtime).resume(run_id))
+    return Changed(changed=await performers.orchestrator(runtime).resume(run_id))
 
 
 @router.post("/{run_id}/cancel", **needs("operator"))
 async def cancel(run_id: RunId, runtime: Acting) -> Ended:
     """End a run with every step that runs and the plans of its steps, and wait some seconds until all of them have ended."""
-    answer = await standard_orchestrator(runtime).cancel(run_id)
+    answer = await performers.orchestrator(runtime).cancel(run_id)
     return Ended(cancelled=answer.cancelled, ended=answer.ended, running=list(answer.running))
 
 
 @router.post("/{run_id}/replay", status_code=202, **needs("operator"))
 async def replay(run_id: RunId, body: Again, runtime: Acting) -> Submitted:
     """Run a plan again from a step; what is done and does not wait for it is not redone."""
-    again = await standard_orchestrator(runtime).submit_replay(run_id, from_step=body.from_step, input=body.input)
+    again = await performers.orchestrator(runtime).submit_replay(run_id, from_step=body.from_step, input=body.input)
     return Submitted(run_id=again)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -63,10 +64,14 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Run a plan with the agents that come with it, and show how it ended."""
-    from agent.orchestration.standard import standard_orchestrator
+    from agent.integration.performers import orchestrator
 
     given = _plan(plan, parameters or [])
-    result = run_with(lambda runtime: standard_orchestrator(runtime).orchestrate(given, idempotency_key=key))
+
+    async def orchestrate(runtime: Runtime) -> PlanResult:
+        return await orchestrator(runtime).orchestrate(await given(runtime), idempotency_key=key)
+
+    result = run_with(orchestrate)
     _show_result(result, as_json=as_json)
 
 
@@ -116,14 +121,14 @@ def replay(
     as_json: JsonOption = False,
 ) -> None:
     """Run a plan again from a step. What is done and does not wait for it is not redone."""
+    from agent.integration.performers import orchestrator
     from agent.orchestration import store
-    from agent.orchestration.standard import standard_orchestrator
 
     given = None if new_input is None else _object(new_input, "--input")
 
     async def again(runtime: Runtime) -> PlanResult:
         run_id = await store.find(name, runtime=runtime)
-        return await standard_orchestrator(runtime).replay(run_id, from_step=from_step, input=given)
+        return await orchestrator(runtime).replay(run_id, from_step=from_step, input=given)
 
     _show_result(run_with(again), as_json=as_json)
 
@@ -132,11 +137,11 @@ def replay(
 def cancel(name: _Name, *, as_json: JsonOption = False) -> None:
     """End a run with every step that runs and the plans of its steps."""
     from agent.cli.terminal.render import print_json, say, stdout
+    from agent.integration.performers import orchestrator
     from agent.orchestration import Cancellation, store
-    from agent.orchestration.standard import standard_orchestrator
 
     async def end(runtime: Runtime) -> Cancellation:
-        return await standard_orchestrator(runtime).cancel(await store.find(name, runtime=runtime))
+        return await orchestrator(runtime).cancel(await store.find(name, runtime=runtime))
 
     answer = run_with(end)
     if as_json:
@@ -162,16 +167,16 @@ def replay_all(
     as_json: JsonOption = False,
 ) -> None:
     """Run many runs of a plan again, and show each beside what it was."""
+    from agent.integration.performers import orchestrator
     from agent.orchestration import views
-    from agent.orchestration.standard import standard_orchestrator
 
     async def again(runtime: Runtime) -> list[Comparison]:
-        orchestrator = standard_orchestrator(runtime)
-        batch, runs = await orchestrator.submit_replays(
+        runner = orchestrator(runtime)
+        batch, runs = await runner.submit_replays(
             plan_id=plan_id, status=_status(status), limit=limit, from_step=from_step
         )
         for one in runs:
-            await orchestrator.result(one, wait=True)
+            await runner.result(one, wait=True)
         return await views.batch(batch, limit=limit, runtime=runtime)
 
     _show_comparisons(run_with(again), as_json=as_json)
@@ -279,15 +284,14 @@ def schedule(
 ) -> None:
     """Let a plan begin by itself at these times."""
     from agent.cli.terminal.render import print_json, say, stdout
+    from agent.integration.performers import orchestrator
     from agent.orchestration import schedules
-    from agent.orchestration.standard import standard_orchestrator
 
     given = _plan(plan, parameters or [])
 
     async def set_up(runtime: Runtime) -> schedules.Schedule:
-        return await schedules.schedule(
-            name, standard_orchestrator(runtime).read(given), cron, time_zone=time_zone, runtime=runtime
-        )
+        checked = orchestrator(runtime).read(await given(runtime))
+        return await schedules.schedule(name, checked, cron, time_zone=time_zone, runtime=runtime)
 
     made = run_with(set_up)
     if as_json:
@@ -319,27 +323,32 @@ def templates(
     as_json: JsonOption = False,
 ) -> None:
     """List the plans that are ready to run, or print one with its parameters filled in."""
+    from agent.cli.terminal.clean_text import one_line
     from agent.cli.terminal.render import listing, print_json, stdout
-    from agent.orchestration.templates import TEMPLATES, filled
+    from agent.integration.performers import offered, plan_of
 
     if name is not None:
-        print_json(filled(name, _parameters(parameters or [])))
-    elif as_json:
-        print_json([{"name": one.name, "summary": one.summary, "parameters": one.parameters} for one in TEMPLATES.values()])  # fmt: skip
+        print_json(run_with(lambda runtime: plan_of(name, _parameters(parameters or []), runtime=runtime)))
+        return
+    found = run_with(lambda runtime: offered(runtime=runtime))
+    if as_json:
+        print_json(found)
     else:
-        rows = [(one.name, ", ".join(one.parameters), one.summary) for one in TEMPLATES.values()]
+        rows = [
+            (one_line(one.name, 60), ", ".join(one.parameters["properties"]), one_line(one.summary, 200))
+            for one in found
+        ]
         listing(stdout(), ("template", "parameters", "what it does"), rows, empty="There is no template.")
 
 
 def _tell(name: str, what: str, words: tuple[str, str], *, as_json: bool) -> None:
     from agent.cli.terminal.render import print_json, say, stdout
+    from agent.integration.performers import orchestrator
     from agent.orchestration import store
-    from agent.orchestration.standard import standard_orchestrator
 
     async def told(runtime: Runtime) -> bool:
-        orchestrator = standard_orchestrator(runtime)
-        run_id = await store.find(name, runtime=runtime)
-        return await (orchestrator.pause(run_id) if what == "pause" else orchestrator.resume(run_id))
+        runner, run_id = orchestrator(runtime), await store.find(name, runtime=runtime)
+        return await (runner.pause(run_id) if what == "pause" else runner.resume(run_id))
 
     done = run_with(told)
     if as_json:
@@ -372,18 +381,22 @@ def _show_comparisons(found: list[Comparison], *, as_json: bool) -> None:
         listing(stdout(), ("step", "then", "now", "", "gave then", "gives now"), rows, empty="They share no step.")
 
 
-def _plan(plan: str, parameters: list[str]) -> dict[str, Any]:
+def _plan(plan: str, parameters: list[str]) -> Callable[[Runtime], Awaitable[dict[str, Any]]]:
+    """Return what gives the plan in a JSON file, or that of a template with its parameters."""
     from agent.errors import InvalidInput
-    from agent.orchestration.templates import TEMPLATES, filled
+    from agent.integration.performers import plan_of
 
-    if plan in TEMPLATES:
-        return filled(plan, _parameters(parameters))
-    path = Path(plan)
+    values, path = _parameters(parameters), Path(plan)
     if not path.is_file():
-        raise InvalidInput(f"There is no template and no file {plan[:200]!r}: `agent plans templates` lists the templates.")  # fmt: skip
+        return lambda runtime: plan_of(plan, values, runtime=runtime)
     if parameters:
         raise InvalidInput("Parameters are for templates: write the values into the file.")
-    return _object(path.read_text(encoding="utf-8", errors="replace"), plan)
+    given = _object(path.read_text(encoding="utf-8", errors="replace"), plan)
+
+    async def read(_: Runtime) -> dict[str, Any]:
+        return given
+
+    return read
 
 
 def _parameters(given: list[str]) -> dict[str, str]:

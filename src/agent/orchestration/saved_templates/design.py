@@ -16,10 +16,10 @@ from typing import Any, Literal, get_args
 from agent.errors import InvalidInput, StateChanged
 from agent.orchestration.filling import filled
 from agent.orchestration.plan import MOST_STEPS, read_plan
-from agent.orchestration.references import is_reference
+from agent.orchestration.references import is_reference, references_in
 from agent.sync.payloads import checked_object
 
-Kind = Literal["string", "number", "boolean"]
+Kind = Literal["string", "number", "boolean", "object", "array"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 MOST_PARAMETERS, _MOST_BYTES = 50, 4_000_000
 _NAME = re.compile(r"[A-Za-z_]\w{0,99}", re.ASCII)
@@ -81,22 +81,45 @@ class Design:
 
 
 def value_of(parameter: Parameter, given: Any) -> Any:
-    """Return the value of a parameter, which may be given as a text. Raises `InvalidInput`."""
+    """Return the value of a parameter, which may be given as a text. A reference to a step is none. Raises `InvalidInput`."""
     if parameter.kind == "string" and isinstance(given, str):
         return given
     if parameter.kind == "boolean":
         found = {"true": True, "yes": True, "false": False, "no": False}.get(str(given).strip().lower())
         if found is not None:
             return found
-    if parameter.kind == "number" and not isinstance(given, bool):
-        try:
-            number = json.loads(given) if isinstance(given, str) else given
-        except (ValueError, RecursionError):
-            number = None
-        if isinstance(number, int | float) and not isinstance(number, bool) and abs(number) < 1e300:
-            return number
-    words = {"string": "a text", "number": "a number", "boolean": "true or false"}
+    read = _from_json(given) if isinstance(given, str) else given
+    if (
+        parameter.kind == "number"
+        and isinstance(read, int | float)
+        and not isinstance(read, bool)
+        and abs(read) < 1e300
+    ):
+        return read
+    if (parameter.kind == "object" and isinstance(read, dict)) or (
+        parameter.kind == "array" and isinstance(read, list)
+    ):
+        checked_object(
+            {"value": read}, what=f"The parameter {parameter.name!r}", most_bytes=_MOST_BYTES, setting="a fixed bound"
+        )
+        if next(iter(references_in(read)), None) is None:
+            return read
+        raise InvalidInput(f"The parameter {parameter.name!r} holds a reference ($from): write values.")
+    words = {
+        "string": "a text",
+        "number": "a number",
+        "boolean": "true or false",
+        "object": "a JSON object",
+        "array": "a JSON list",
+    }
     raise InvalidInput(f"The parameter {parameter.name!r} is {words[parameter.kind]}, not {str(given)[:100]!r}.")
+
+
+def _from_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def blank(name: str) -> Design:
