@@ -387,6 +387,8 @@ def _plan(plan: str, parameters: list[str]) -> Callable[[Runtime], Awaitable[dic
     from agent.integration.performers import plan_of
 
     values, path = _parameters(parameters), Path(plan)
+    if path.suffix == ".json" and not path.is_file():
+        raise InvalidInput(f"There is no file {plan[:200]!r}: write the path of a JSON file, or the name of a template (`agent plans templates`).")  # fmt: skip
     if not path.is_file():
         return lambda runtime: plan_of(plan, values, runtime=runtime)
     if parameters:
