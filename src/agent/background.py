@@ -13,7 +13,7 @@ from agent.optimization.rollout import RolloutWatch
 from agent.orchestration.worker import PlanWorker
 from agent.runtime import Runtime
 from agent.sync.outlets.relay import Relay
-from agent.sync.own_events import OwnEvents
+from agent.sync.own_events import publishing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ async def background(runtime: Runtime, *, with_jobs: bool = True) -> AsyncIterat
     jobs = Jobs(runtime) if with_jobs else None
     joined = await integration_manager.initialize(runtime=runtime)
     plans = PlanWorker(runtime, integration_manager.coordinator.orchestrator) if joined else PlanWorker(runtime)
-    beside = (courier, AlertCourier(runtime), Relay(runtime), OwnEvents(runtime), plans, RolloutWatch(runtime))
+    beside = (courier, AlertCourier(runtime), Relay(runtime), publishing(runtime), plans, RolloutWatch(runtime))
     if jobs is not None:
         await jobs.start()
     for one in beside:

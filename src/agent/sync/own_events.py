@@ -7,20 +7,16 @@ which row to look at, and holds no text and no value.
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 from uuid import UUID
-
-import psycopg
-import structlog
 
 import agent.sync.agents as agents
 import agent.sync.channels as channels
 import agent.sync.events as events
-from agent.concurrency import end_tasks
 from agent.db import load_queries
 from agent.db.queries import fetch_all
-from agent.errors import AgentError, NotFound
+from agent.errors import NotFound
+from agent.repeating import Repeating
 from agent.runtime import Runtime
 from agent.sync.wakeups import wakeups_of
 
@@ -29,7 +25,6 @@ _QUERIES = load_queries(__package__, "own_events.sql")
 _NO_CHANNEL = UUID(int=0)
 # Where no process ran for longer than this, the older ones are not published any more.
 _WINDOW = timedelta(days=1)
-_log = structlog.get_logger(__name__)
 
 
 async def publish_news(*, runtime: Runtime) -> int:
@@ -66,33 +61,14 @@ async def say_alive(*, runtime: Runtime) -> None:
     await agents.heartbeat(AGENT, status=status, runtime=runtime)
 
 
-class OwnEvents:
-    """Publishes for every tenant until it is stopped."""
+def publishing(runtime: Runtime) -> Repeating:
+    """Return what publishes for every tenant. What is not published when it ends, another process or the next start publishes."""
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
-        self._task: asyncio.Task[None] | None = None
+    async def publish() -> None:
+        async with runtime.db.connection("agent_app") as conn:
+            tenants = [row["tenant_id"] for row in await fetch_all(conn, _QUERIES["tenants"])]
+        for tenant in tenants:
+            await publish_news(runtime=runtime.for_tenant(tenant))
+            await say_alive(runtime=runtime.for_tenant(tenant))
 
-    def start(self) -> None:
-        """Begin to publish."""
-        self._task = asyncio.create_task(self._run())
-
-    async def stop(self) -> None:
-        """End; what is not published yet, another process or the next start publishes."""
-        if self._task is not None:
-            await end_tasks(self._task)
-
-    async def _run(self) -> None:
-        settings = self._runtime.settings
-        while True:
-            await asyncio.sleep(settings.sync_poll_seconds)
-            try:
-                async with self._runtime.db.connection("agent_app") as conn:
-                    tenants = [row["tenant_id"] for row in await fetch_all(conn, _QUERIES["tenants"])]
-                for tenant in tenants:
-                    await publish_news(runtime=self._runtime.for_tenant(tenant))
-                    await say_alive(runtime=self._runtime.for_tenant(tenant))
-            except (AgentError, psycopg.Error) as error:
-                _log.warning("own_events_wait", error=str(error))
-            except Exception:  # the edge of a loop that must survive
-                _log.exception("own_events_failed")
+    return Repeating("own_events", publish, seconds=runtime.settings.sync_poll_seconds)

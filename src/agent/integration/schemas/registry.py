@@ -126,22 +126,19 @@ async def register(new: NewSchema, *, runtime: Runtime) -> tuple[SchemaVersion, 
         head = await fetch_one(conn, _QUERIES["lock"], key) or {}
         if head.get("kind") != kind:
             raise InvalidInput(f"{name} of {platform} is a schema of kind {head.get('kind')}: give one of another kind another name.")  # fmt: skip
-        known = [_version(row) for row in await fetch_all(conn, _QUERIES["versions"], key)]
-        rows = [row["digest"] for row in await fetch_all(conn, _QUERIES["versions"], key)]
+        rows = await fetch_all(conn, _QUERIES["versions"], key)
+        digests, known = [row["digest"] for row in rows], [_version(row) for row in rows]
         if mode is not None and head["compatibility"] != mode:
             await conn.execute(_QUERIES["set_compatibility"], {**key, "compatibility": mode})
-        same = next((one for one, has in zip(known, rows, strict=True) if has == digest), None)
+        same = next((one for one, has in zip(known, digests, strict=True) if has == digest), None)
         if same is not None and version in (None, same.version):
             return same, False
         removed = await fetch_all(conn, _QUERIES["removed"], key)
         number = max([0, *(one.number for one in known), *(row["number"] for row in removed)]) + 1
         label = version or str(number)
-        if len(known) >= _MOST_VERSIONS:
-            raise InvalidInput(f"{name} has {_MOST_VERSIONS} versions: begin a schema with another name.")
-        if any(row["version"] == label for row in removed):
-            raise StateChanged(f"{name} of {platform} had a version {label!r} that was removed: give this one another version.")  # fmt: skip
-        if any(one.version == label for one in known):
-            raise StateChanged(f"{name} of {platform} has another definition as version {label!r}: give this one another version.")  # fmt: skip
+        _check_label(
+            label, f"{name} of {platform}", [one.version for one in known], [row["version"] for row in removed]
+        )
         why = await _compared(document, known, mode or head["compatibility"], runtime)
         if why:
             raise InvalidInput(f"Version {label!r} of {name} does not fit to earlier ones ({mode or head['compatibility']}): {'; '.join(why[:5])}.")  # fmt: skip
@@ -155,6 +152,16 @@ async def register(new: NewSchema, *, runtime: Runtime) -> tuple[SchemaVersion, 
         schema_name=name, platform=platform, schema_type=kind, compatibility=mode or head["compatibility"], number=number, version=label,
         definition=new.definition, options=options, created_by=runtime.user, created_at=row["created_at"],
     ), True  # fmt: skip
+
+
+def _check_label(label: str, schema: str, known: Sequence[str], removed: Sequence[str]) -> None:
+    """Raise `InvalidInput` if a schema has enough versions, and `StateChanged` if another one has or had this label."""
+    if len(known) >= _MOST_VERSIONS:
+        raise InvalidInput(f"{schema} has {_MOST_VERSIONS} versions: begin a schema with another name.")
+    if label in removed:
+        raise StateChanged(f"{schema} had a version {label!r} that was removed: give this one another version.")
+    if label in known:
+        raise StateChanged(f"{schema} has another definition as version {label!r}: give this one another version.")
 
 
 async def check(new: NewSchema, *, runtime: Runtime) -> list[str]:
