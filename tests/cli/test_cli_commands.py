@@ -396,6 +396,18 @@ def test_a_mistyped_command_is_a_sentence_that_says_where_to_look(in_process: Ru
     assert "?." not in told.stderr
 
 
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        (["plans", "run", "nothing.json"], "There is no file 'nothing.json'"),
+        (["plans", "run", "learning-session", "-p", "learnerId"], "NAME=VALUE"),
+    ],
+)
+def test_a_plan_that_is_not_there_is_named(in_process: Run, typed: list[str], says: str) -> None:
+    told = in_process(*typed)
+    assert (told.exit_code, says in told.stderr) == (2, True), told.stderr
+
+
 def test_set_up_can_be_printed_for_an_administrator(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     script = run("setup", "--print-sql").stdout
     assert "SCRAM-SHA-256$" in script
