@@ -23,18 +23,15 @@ create or replace function agents.decision_is_work() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
+  of_turn text;
   wait interval := case when new.decided_via in ('cli', 'python', 'chat', 'graph', 'policy') then '3 seconds' else '0' end;
 begin
   if old.status <> 'pending' or new.status in ('pending', 'edited') then
     return null;
   end if;
-  if new.thread_id is not null then
-    perform from agents.turns r
-      where r.tenant_id = new.tenant_id and r.thread_id = new.thread_id and r.turn = new.turn for share;
-  end if;
-  if new.thread_id is not null and exists (
-      select from agents.turns r where r.tenant_id = new.tenant_id and r.thread_id = new.thread_id and r.turn = new.turn
-         and r.status = 'waiting') then
+  select r.status into of_turn from agents.turns r
+   where r.tenant_id = new.tenant_id and r.thread_id = new.thread_id and r.turn = new.turn for share;
+  if of_turn = 'waiting' then
     perform agents.add_work(new.tenant_id, 'turn', new.thread_id, wait);
   elsif new.status = 'approved' and new.executable then
     perform agents.add_work(new.tenant_id, 'approval', new.id::text, wait);
